@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#include "core/port.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/fork.h"
+#include "core/park.h"
+
+struct cx_port *
+cx_port_new(void *face)
+{
+    struct cx_port *port = calloc(1, sizeof *port);
+    if (port != NULL) {
+        port->refs = 1;
+        port->generation = cx_fork_generation();
+        port->event_fd = -1;
+        port->face = face;
+    }
+    return port;
+}
+
+struct cx_port *
+cx_port_ref(struct cx_port *port)
+{
+    cx_fetch_add_relaxed(&port->refs, 1);
+    return port;
+}
+
+void
+cx_port_unref(struct cx_port *port)
+{
+    if (cx_fetch_add_acq_rel(&port->refs, (uint32_t)-1) == 1) {
+        free(port);
+    }
+}
+
+bool
+cx_port_push(struct cx_port *port, struct cx_waiter *waiter)
+{
+    struct cx_waiter *head = cx_load_relaxed(&port->pending);
+    do {
+        waiter->next = head;
+    } while (!cx_cas_release(&port->pending, &head, waiter)); /* [P1] LP, pairs with [P4] */
+    cx_fetch_add_relaxed(&port->pushes, 1);
+    if (cx_xchg_acq_rel(&port->armed, 1) != 0) { /* [P2] pairs with [P3] */
+        return false;
+    }
+    cx_fetch_add_relaxed(&port->edges, 1);
+    return true;
+}
+
+static struct cx_waiter *
+reversed(struct cx_waiter *chain)
+{
+    struct cx_waiter *result = NULL;
+    while (chain != NULL) {
+        struct cx_waiter *next = chain->next;
+        chain->next = result;
+        result = chain;
+        chain = next;
+    }
+    return result;
+}
+
+struct cx_waiter *
+cx_port_take(struct cx_port *port, size_t max, bool *more)
+{
+    (void)cx_xchg_acq_rel(&port->armed, 0); /* [P3] pairs with [P2] */
+    struct cx_waiter *fetched = reversed(cx_xchg_acq_rel(&port->pending, NULL)); /* [P4] */
+    cx_lock_acquire(&port->lock);
+    struct cx_waiter **end = &port->backlog;
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    *end = fetched;
+    struct cx_waiter *taken = port->backlog;
+    struct cx_waiter **cut = &port->backlog;
+    while (*cut != NULL && max-- > 0) {
+        cut = &(*cut)->next;
+    }
+    struct cx_waiter *rest = *cut;
+    *cut = NULL;
+    port->backlog = rest;
+    cx_lock_release(&port->lock);
+    *more = rest != NULL;
+    return taken == rest ? NULL : taken;
+}
+
+size_t
+cx_wakes_deliver(struct cx_wakes *wakes, struct cx_port **edges)
+{
+    size_t told = 0;
+    for (uint32_t i = 0; i < wakes->count; i++) {
+        struct cx_waiter *waiter = wakes->waiters[i];
+        if (waiter->kind == CX_THREAD) {
+            cx_unpark(&waiter->commit, 1);
+            continue;
+        }
+        /* From the push on the waiter may be gone, and with it its count of the port. */
+        struct cx_port *port = cx_port_ref(waiter->port);
+        if (cx_port_push(port, waiter)) {
+            edges[told++] = port;
+        }
+        else {
+            cx_port_unref(port);
+        }
+    }
+    wakes->count = 0;
+    return told;
+}
+
+void
+cx_wakes_deliver_native(struct cx_wakes *wakes)
+{
+    struct cx_port *edges[CX_WAKES];
+    size_t told = cx_wakes_deliver(wakes, edges);
+    for (size_t i = 0; i < told; i++) {
+        if (edges[i]->event_fd >= 0) {
+            uint64_t one = 1;
+            int saved = errno;
+            ssize_t written = write(edges[i]->event_fd, &one, sizeof one);
+            (void)written; /* full means told already */
+            errno = saved;
+        }
+        cx_port_unref(edges[i]);
+    }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+/* core/port.h - where wakes for an event loop's tasks gather until the loop fetches them.
+ *
+ * Any thread pushes granted task waiters; only the push that finds the port disarmed has to tell
+ * the loop (the edge).  However many wakes arrive before the loop runs, it is told once.
+ *
+ * Progress:  push lock-free; take blocks for the port's lock, which only takers hold.
+ * Ordering:  [P1] a push is released into the list, [P2] then the armed flag is exchanged; [P3] the
+ *            taker exchanges the flag, [P4] then fetches the list.  A pusher that finds the flag up
+ *            is therefore seen by the take that will put it down.
+ * Ownership: the list carries one count of each waiter, which take hands to the caller.  The port
+ *            itself is counted: its event loop's Python face and each waiter's owner hold one.
+ * Native:    threads without an interpreter cannot call the loop; if `event_fd` is not negative,
+ *            the loop watches it and they write to it.
+ */
+#ifndef CX_CORE_PORT_H
+#define CX_CORE_PORT_H
+
+#include "core/lock.h"
+#include "core/waiter.h"
+
+struct cx_port {
+    struct cx_waiter *pending; /* last pushed first */
+    uint32_t armed;            /* the loop has been told and has not come yet */
+    uint32_t refs;
+    uint32_t generation;
+    int event_fd;              /* -1: the loop watches none */
+    uint64_t pushes, edges;    /* statistics, relaxed */
+    struct cx_lock lock;       /* guards backlog */
+    struct cx_waiter *backlog; /* fetched, oldest first, not yet taken */
+    void *face;                /* the binding's object, borrowed; NULL when it is gone */
+};
+
+struct cx_port *cx_port_new(void *face);
+struct cx_port *cx_port_ref(struct cx_port *port);
+void cx_port_unref(struct cx_port *port);
+
+/* Adds a granted task waiter.  True: the port was disarmed and the caller must tell the loop. */
+CX_NODISCARD bool cx_port_push(struct cx_port *port, struct cx_waiter *waiter);
+
+/* Disarms the port and takes at most `max` waiters, oldest first, linked by `next`.  Sets `more` if
+ * some are left: the caller must see to another take. */
+struct cx_waiter *cx_port_take(struct cx_port *port, size_t max, bool *more);
+
+/* Delivers what was claimed and empties `wakes`: threads are unparked, tasks go to their ports.
+ * Called outside every lock.  Ports that must be told are stored in `edges` (room for CX_WAKES),
+ * each with a count that is the caller's; their number is returned. */
+size_t cx_wakes_deliver(struct cx_wakes *wakes, struct cx_port **edges);
+
+/* The same for a thread without an interpreter: loops are told through their event descriptor. */
+void cx_wakes_deliver_native(struct cx_wakes *wakes);
+
+#endif
