@@ -9,6 +9,10 @@
 #ifndef CX_CORE_CONFIG_H
 #define CX_CORE_CONFIG_H
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* clock_gettime, syscall, pthread_condattr_setclock under -std=c11 */
+#endif
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
