@@ -2,8 +2,8 @@
 /* core/lock.h - the short lock of the core, and the guard of structures that the GIL may exclude.
  *
  * cx_lock is three-state (free, held, held and waited for), after U. Drepper, "Futexes Are Tricky".
- * It is held for a few dozen instructions: no Python, no allocation, no reference dropped, no wake
- * inside.  It is not fair and not recursive.
+ * It is held for a few dozen instructions: no Python, no reference dropped, no wake inside, and
+ * malloc only to grow a structure.  It is not fair and not recursive.
  *
  * cx_guard is a cx_lock on free-threaded builds and in the core's own tests, and nothing at all
  * where the GIL excludes (CX_WITH_GIL): there, whoever runs between take and release holds the GIL

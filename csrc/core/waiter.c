@@ -151,6 +151,17 @@ cx_waiter_unref(struct cx_waiter *waiter)
     }
 }
 
+void
+cx_waiter_recycle(struct cx_waiter *waiter)
+{
+    if (waiter->kind == CX_TASK) {
+        cx_waiter_unref(waiter);
+    }
+    else {
+        cx_waiter_return(waiter);
+    }
+}
+
 #ifndef CX_MC
 
 /* Thread waiters that no thread holds.  A thread keeps its last one at hand. */

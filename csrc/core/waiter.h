@@ -100,10 +100,11 @@ void cx_waitlist_remove(struct cx_waitlist *list, struct cx_node *node);
 /* The node that has waited longest, or NULL. */
 struct cx_node *cx_waitlist_first(struct cx_waitlist *list);
 
+/* True if there is no room for the two wakes that one step may claim. */
 static inline bool
 cx_wakes_full(const struct cx_wakes *wakes)
 {
-    return wakes->count == CX_WAKES;
+    return wakes->count > CX_WAKES - 2;
 }
 
 /* Claims the node: unlinks it and commits its waiter.  True: the waiter is in `wakes` (which must
@@ -131,6 +132,8 @@ CX_NODISCARD bool cx_waiter_settle(struct cx_waiter *waiter, enum cx_commit verd
  * NULL without memory.  Waits nest (a signal handler may wait inside a wait). */
 struct cx_waiter *cx_waiter_borrow(void);
 void cx_waiter_return(struct cx_waiter *waiter);
+/* The waiter of a node that was given back and taken again: returned or uncounted by its kind. */
+void cx_waiter_recycle(struct cx_waiter *waiter);
 
 /* A task's waiter with one count; the port must outlive it. */
 struct cx_waiter *cx_waiter_new(struct cx_port *port);

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+/* core/queue.h - the engine of Queue, LifoQueue, PriorityQueue and SimpleQueue.
+ *
+ * A growable store with three wait lists (takers, givers, joiners) under one guard.  Whoever finds
+ * the other side waiting hands over: a giver puts its item into the taker's node, a taker moves the
+ * giver's item into the store and wakes it.  Nobody barges: room that is promised is reserved.
+ *
+ *  - A taker is granted an item.  One that leaves after its grant gives the item back; it comes out
+ *    again before everything else, in the order of the grants (it may exceed the limit).
+ *  - A giving thread of a fifo or lifo queue leaves its item in its node, and a taker moves it: the
+ *    put is done at that moment.  A giving task, and every giver of a priority queue (whose order
+ *    may need Python code), is granted a slot: room that is reserved until cx_queue_fill or release.
+ *  - A joiner is granted when nothing is unfinished.
+ *
+ * Progress:  each operation holds the guard for O(1) steps (heap O(log n), grants at most CX_WAKES);
+ *            those that can owe more wakes say so (cx_wakes_full) and cx_queue_settle goes on.
+ * Ordering:  what was done before a put is visible after the get that returns its item.
+ * Synchronization: every function takes the guard itself.  None runs Python, drops a reference or
+ *            wakes anybody.
+ * Ownership: items are pointers that are never dereferenced; put takes one over when it answers
+ *            CX_OK or CX_WAIT, get hands one out.  Before the guard is left with CX_UNDECIDED, the
+ *            pair in question is retained through `retain`.
+ * LP:        marked in queue.c; every grant is the LP of the operation that it completes.
+ */
+#ifndef CX_CORE_QUEUE_H
+#define CX_CORE_QUEUE_H
+
+#include "core/heap.h"
+#include "core/lock.h"
+#include "core/waiter.h"
+
+enum cx_discipline { CX_FIFO, CX_LIFO, CX_PRIORITY };
+enum cx_overflow { CX_BLOCK, CX_RAISE, CX_DROP_OLDEST, CX_DROP_NEWEST };
+
+struct cx_queue_stats {
+    uint64_t puts, gets, blocked_puts, blocked_gets, dropped, high_water;
+};
+
+struct cx_queue {
+    struct cx_guard guard;
+    bool plain; /* fifo or lifo, not weighted, open, native: the inline paths apply */
+    bool closed;
+    bool drained; /* closed at once: what comes back is dropped */
+    bool moved;   /* switched to the compatibility mode: nothing is native any more */
+    uint8_t discipline, overflow;
+    struct cx_heap store;
+    struct cx_node *returned;    /* items given back, oldest grant first; keeps their waiters */
+    size_t returned_count;
+    int64_t limit;               /* items; INT64_MAX: none */
+    int64_t max_weight;          /* INT64_MAX: none */
+    int64_t reserved;            /* slots granted and not filled yet */
+    int64_t weight, reserved_weight;
+    int64_t unfinished;
+    uint64_t grants;             /* stamps items handed to takers */
+    struct cx_waitlist takers, givers, joiners;
+    cx_less less;                /* priority queues */
+    void (*retain)(void *item);  /* adds a reference; called under the guard */
+    struct cx_queue_stats stats;
+};
+
+/* One put or get that is under way. */
+struct cx_queue_op {
+    void *item;                /* to put; or what came out */
+    int64_t weight;
+    uint64_t stamp;
+    void *evicted;             /* an item that overflow or a change pushed out: the caller's to drop */
+    struct cx_wakes wakes;     /* to deliver, whatever the status */
+    struct cx_heap_plan plan;
+};
+
+void cx_queue_init(struct cx_queue *q, enum cx_discipline discipline, bool weighted);
+/* Frees the memory; the store must have been emptied. */
+void cx_queue_fini(struct cx_queue *q);
+
+static inline void
+cx_queue_op_init(struct cx_queue_op *op, void *item, int64_t weight)
+{
+    op->item = item;
+    op->weight = weight;
+    op->evicted = NULL;
+    op->wakes.count = 0;
+    cx_heap_plan_init(&op->plan);
+}
+
+/* The common case, inline: true if the item was stored and nobody had to be told. */
+static inline bool
+cx_queue_put_fast(struct cx_queue *q, void *item)
+{
+    struct cx_buffer *b = &q->store.b;
+    bool done = false;
+    cx_guard_take(&q->guard);
+    if (CX_LIKELY(q->plain && q->takers.head == NULL && b->count < b->capacity &&
+                  (int64_t)(b->count + q->returned_count) + q->reserved < q->limit)) {
+        b->items[cx_buffer_slot(b, b->count)] = item;
+        uint64_t count = ++b->count; /* LP */
+        q->stats.puts++;
+        q->unfinished++;
+        if (count > q->stats.high_water) {
+            q->stats.high_water = count;
+        }
+        done = true;
+    }
+    cx_guard_release(&q->guard);
+    return done;
+}
+
+/* True if an item was taken and nobody had to be told. */
+static inline bool
+cx_queue_get_fast(struct cx_queue *q, void **item)
+{
+    bool done = false;
+    cx_guard_take(&q->guard);
+    if (CX_LIKELY(q->plain && q->store.b.count > 0 && q->returned == NULL &&
+                  q->givers.head == NULL)) {
+        struct cx_buffer *b = &q->store.b;
+        *item = q->discipline == CX_FIFO ? cx_buffer_pop_front(b) : cx_buffer_pop_back(b); /* LP */
+        q->stats.gets++;
+        done = true;
+    }
+    cx_guard_release(&q->guard);
+    return done;
+}
+
+struct cx_queue_view {
+    size_t len;
+    int64_t reserved, unfinished, weight;
+    uint32_t takers, givers, joiners;
+    struct cx_queue_stats stats;
+};
+
+/* Each function that has a `wakes` or an op leaves in it what must be delivered (core/port.h); if
+ * cx_wakes_full says so afterwards, deliver and call cx_queue_settle until it does not. */
+
+/* OK, WAIT (node enlisted), FULL, CLOSED, MOVED, TOO_BIG, NOMEM, UNDECIDED (answer, call again),
+ * AGAIN (drop op->evicted, call again).  node NULL: never waits. */
+enum cx_status cx_queue_put(struct cx_queue *q, struct cx_queue_op *op, struct cx_node *node);
+/* OK, WAIT, EMPTY, CLOSED, MOVED, NOMEM, UNDECIDED. */
+enum cx_status cx_queue_get(struct cx_queue *q, struct cx_queue_op *op, struct cx_node *node);
+/* The item that would come out next, retained: OK, EMPTY, CLOSED, MOVED, NOMEM, UNDECIDED. */
+enum cx_status cx_queue_peek(struct cx_queue *q, struct cx_queue_op *op);
+/* A granted slot becomes an item: OK, CLOSED, MOVED, NOMEM, UNDECIDED.  Gone unless UNDECIDED. */
+enum cx_status cx_queue_fill(struct cx_queue *q, struct cx_queue_op *op);
+/* A granted slot is given up. */
+void cx_queue_release(struct cx_queue *q, int64_t weight, struct cx_wakes *wakes);
+/* A granted item comes back with its waiter, which a thread thereby gives away.  What is returned
+ * must be dropped: the queue was shut down and emptied meanwhile. */
+void *cx_queue_give_back(struct cx_queue *q, struct cx_node *node, struct cx_wakes *wakes);
+/* The owner of a node that it has decided leaves the list. */
+void cx_queue_leave(struct cx_queue *q, struct cx_waitlist *list, struct cx_node *node,
+                    struct cx_wakes *wakes);
+/* One item is done: OK, EMPTY (none was unfinished). */
+enum cx_status cx_queue_done(struct cx_queue *q, struct cx_wakes *wakes);
+/* OK, WAIT, MOVED. */
+enum cx_status cx_queue_join(struct cx_queue *q, struct cx_node *node);
+void cx_queue_close(struct cx_queue *q, bool drained);
+void cx_queue_move(struct cx_queue *q);
+/* Hands over the whole store (and what was given back, see cx_queue_pop_returned). */
+void cx_queue_take_all(struct cx_queue *q, struct cx_buffer *store, struct cx_node **returned,
+                       bool done);
+void *cx_queue_pop_returned(struct cx_node **returned);
+void cx_queue_set_limit(struct cx_queue *q, int64_t limit);
+void cx_queue_set_unfinished(struct cx_queue *q, int64_t unfinished);
+/* Grants whatever is due; more is due as long as `wakes` comes back full. */
+void cx_queue_settle(struct cx_queue *q, struct cx_wakes *wakes);
+void cx_queue_look(struct cx_queue *q, struct cx_queue_view *view);
+
+#endif
