@@ -1,0 +1,340 @@
+"""Index a source tree: a walker thread, reader threads and an asyncio consumer, joined by concx queues.
+
+Then run the same pipeline on the standard library's queues, whole and as a replay of recorded messages without reading
+and tokenising, and print the ratios. Ctrl-C stops at any point and prints what there is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from concx.cli import pipelines, report, source
+from concx.cli.pipelines import Work
+
+__all__ = ["add_arguments", "run"]
+
+SAMPLE = 120_000
+"""Messages in the part of the tree that the comparison runs over."""
+REPLAY = 300_000
+"""Messages in a replay: the recording, as many times as it takes."""
+
+Row = tuple[str, Callable[[Work], None]]
+
+PIPELINES: list[Row] = [
+    ("concx.queue.Queue", pipelines.concx_queue),
+    ("queue.Queue, run_in_executor(get)", pipelines.standard_executor),
+    ("asyncio.Queue, call_soon_threadsafe", pipelines.standard_call_soon),
+]
+REPLAYS = [
+    *PIPELINES,
+    (f"concx.queue.Queue, batches of {pipelines.BATCH}", pipelines.concx_batches),
+]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        metavar="FOLDER",
+        help="source tree (default: the standard library without its tests)",
+    )
+    parser.add_argument(
+        "--no-compare",
+        action="store_true",
+        help="index only, no run on the standard library's queues",
+    )
+    parser.add_argument(
+        "--readers", type=_count, default=2, metavar="N", help="reader threads (default: 2)"
+    )
+    parser.add_argument(
+        "--grain", type=_count, default=8, metavar="N", help="tokens in a message (default: 8)"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=_count,
+        default=2,
+        metavar="N",
+        help="runs of each pipeline; the best counts (default: 2)",
+    )
+    parser.add_argument(
+        "--top", type=_count, default=10, metavar="N", help="identifiers to list (default: 10)"
+    )
+
+
+def _count(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return value
+
+
+class Stopped(Exception):
+    """Ctrl-C was pressed; raised between two runs, never inside one."""
+
+
+class Interrupts:
+    """Turns Ctrl-C into a flag. A second press, a second or more after the first, raises KeyboardInterrupt (a file system
+    that hangs), a third one ends the process."""
+
+    def __init__(self) -> None:
+        self.work: Work | None = None
+        self.first: float | None = None
+        self.raised = False
+
+    @property
+    def stopped(self) -> bool:
+        return self.first is not None
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self.first is None:
+            self.first = now
+            if self.work is not None:
+                self.work.stopped = True
+        elif now - self.first >= 1.0:
+            if self.raised:
+                os._exit(130)
+            self.raised = True
+            raise KeyboardInterrupt
+
+    def run(self, pipeline: Callable[[Work], None], work: Work) -> float:
+        """Run `pipeline` over `work`; seconds. Raises `Stopped` if Ctrl-C cut it short."""
+        gc.collect()
+        self.work = work
+        if self.stopped:
+            raise Stopped
+        start = time.perf_counter()
+        pipeline(work)
+        seconds = time.perf_counter() - start
+        self.work = None
+        if self.stopped:
+            raise Stopped
+        return seconds
+
+
+class Index:
+    """Files as work for a pipeline, and the tally of what came out of it."""
+
+    def __init__(self, files: Callable[[], Iterable[str]], grain: int) -> None:
+        self.files = files
+        self.grain = grain
+        self.result = report.Tally()
+        self.done: list[tuple[str, int]] = []
+
+    def expand(self, path: str) -> Iterator[Any]:
+        """The messages of one file: lists of `grain` tokens, then the `report.Done` of the file."""
+        try:
+            tokens, size = source.read_tokens(path)
+        except source.SourceError as error:
+            yield report.Done(path, 0, 0, str(error))
+            return
+        grain = self.grain
+        for start in range(0, len(tokens), grain):
+            yield tokens[start : start + grain]
+        yield report.Done(path, size, -(-len(tokens) // grain) + 1, None)
+
+    def merge(self, message: list[str] | report.Done) -> None:
+        result = self.result
+        result.messages += 1
+        if isinstance(message, list):
+            result.tokens += len(message)
+            result.counts.update(message)
+        elif message.reason is None:
+            result.files += 1
+            result.bytes += message.size
+            self.done.append((message.path, message.messages))
+        else:
+            result.unreadable.append((message.path, message.reason))
+
+    def work(self, readers: int) -> Work:
+        return Work(self.files, self.expand, self.merge, readers)
+
+
+class Demo:
+    """One run of the command."""
+
+    def __init__(
+        self, arguments: argparse.Namespace, folder: Path, left_out: frozenset[str]
+    ) -> None:
+        self.arguments = arguments
+        self.folder = folder
+        self.left_out = left_out
+        self.interrupts = Interrupts()
+        self.progress = report.Progress()
+        self.tally = report.Tally()
+        self.seconds = 0.0
+        self.whole: report.Times = {}
+        self.replay: report.Times = {}
+        self.sample = report.Tally()
+        self.replayed = 0
+        self.stats: Any = None
+
+    def index(self) -> list[tuple[str, int]]:
+        """The main pass over the whole tree; readable files with their messages, in the order in which they were done."""
+        lost: list[tuple[str, str]] = []
+
+        def files() -> Iterator[str]:
+            return source.walk(
+                str(self.folder), self.left_out, lambda path, reason: lost.append((path, reason))
+            )
+
+        index = Index(files, self.arguments.grain)
+        self.tally = index.result
+        work = index.work(self.arguments.readers)
+        start = time.perf_counter()
+        try:
+            with self.progress.phase("indexing", index.result):
+                self.interrupts.run(pipelines.concx_queue, work)
+        finally:
+            self.seconds = time.perf_counter() - start
+            self.tally.unreadable.extend(lost)
+            self.tally.unreadable.sort()
+            self.stats = work.queue_stats
+        return index.done
+
+    def record(self, done: list[tuple[str, int]]) -> list[list[Any]]:
+        """Read a sample of the tree again, and keep its messages; one list for each file."""
+        recording: list[list[Any]] = []
+        index = Index(lambda: (), self.arguments.grain)
+        messages = 0
+        with self.progress.phase("recording a sample", index.result):
+            for path, count in done:
+                if self.interrupts.stopped:
+                    raise Stopped
+                if messages >= SAMPLE:
+                    break
+                recording.append(list(index.expand(path)))
+                messages += count
+        return recording
+
+    def compare(self, files: list[str]) -> None:
+        """The whole pipeline on every kind of queue. All must count the same."""
+        reference: report.Tally | None = None
+        for turn in range(self.arguments.rounds):
+            for name, pipeline in _turned(PIPELINES, turn):
+                index = Index(lambda: files, self.arguments.grain)
+                with self.progress.phase(f"whole pipeline, round {turn + 1}: {name}", index.result):
+                    seconds = self.interrupts.run(pipeline, index.work(self.arguments.readers))
+                self.whole.setdefault(name, []).append(seconds)
+                if reference is None:
+                    reference = self.sample = index.result
+                elif not reference.same(index.result):
+                    raise report.Disagreement(name, reference, index.result)
+
+    def transport(self, recording: list[list[Any]]) -> None:
+        """The recorded messages through the same threads and queues, without reading and tokenising."""
+        messages = sum(map(len, recording))
+        repeats = max(1, round(REPLAY / messages))
+        self.replayed = messages * repeats
+        for turn in range(self.arguments.rounds + 1):
+            for name, pipeline in _turned(REPLAYS, turn):
+                tally = report.Tally()
+
+                def merge(message: Any, tally: report.Tally = tally) -> None:
+                    tally.messages += 1
+
+                work = Work(
+                    lambda: recording * repeats, lambda item: item, merge, self.arguments.readers
+                )
+                with self.progress.phase(f"transport only, round {turn + 1}: {name}", tally):
+                    seconds = self.interrupts.run(pipeline, work)
+                if tally.messages != self.replayed:
+                    raise report.Disagreement(name, report.Tally(messages=self.replayed), tally)
+                self.replay.setdefault(name, []).append(seconds)
+
+    def everything(self) -> None:
+        done = self.index()
+        if self.arguments.no_compare or not done:
+            return
+        recording = self.record(done)
+        self.compare([path for path, _ in done[: len(recording)]])
+        gc.freeze()  # the recording stays; going through it again and again would be measured too
+        try:
+            self.transport(recording)
+        finally:
+            gc.unfreeze()
+
+    def print(self, stopped: bool) -> None:
+        arguments = self.arguments
+        report.print_index(
+            self.folder,
+            self.tally,
+            self.seconds,
+            arguments.readers,
+            arguments.top,
+            self.stats,
+            stopped,
+        )
+        if self.whole:
+            report.print_whole(self.whole, self.sample)
+        if self.replay:
+            report.print_replay(self.replay, self.replayed, self.whole, self.sample.messages)
+        if stopped:
+            print("\nInterrupted: what stands above is what was done until then.")
+
+
+def _turned(rows: list[Row], turn: int) -> list[Row]:
+    """Every second round runs backwards, so that no row always comes after the same other one."""
+    return rows[::-1] if turn % 2 else rows
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.folder is None:
+        folder, left_out = source.default_folder(), source.LEFT_OUT_OF_STDLIB
+    else:
+        folder, left_out = Path(arguments.folder), source.ALWAYS_LEFT_OUT
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        print(
+            f"concx demo: cannot read FOLDER {str(folder)!r}: {source.reason_of(error)}",
+            file=sys.stderr,
+        )
+        return 2
+    demo = Demo(arguments, folder, left_out)
+    former = signal.getsignal(signal.SIGINT)
+    if former is not signal.SIG_IGN:  # a shell's background job leaves Ctrl-C to others
+        signal.signal(signal.SIGINT, demo.interrupts.handle)
+    try:
+        return _run(demo)
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+def _run(demo: Demo) -> int:
+    stopped = False
+    try:
+        demo.everything()
+    except Stopped:
+        stopped = True
+    except KeyboardInterrupt:
+        demo.print(stopped=True)
+        sys.stdout.flush()
+        os._exit(
+            130
+        )  # a thread hangs in the file system; waiting for it is what the user wants to end
+    except report.Disagreement as error:
+        print(f"concx demo: {error}", file=sys.stderr)
+        return 1
+    if not stopped and not demo.tally.files and not demo.tally.unreadable:
+        endings = " ".join(source.SUFFIXES)
+        print(
+            f"concx demo: no source files under {str(demo.folder)!r} (looked for {endings})",
+            file=sys.stderr,
+        )
+        return 2
+    demo.print(stopped)
+    sys.stdout.flush()
+    return 130 if demo.interrupts.stopped else 0

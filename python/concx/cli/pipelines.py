@@ -1,0 +1,227 @@
+"""One pipeline, joined four ways: a walker thread, reader threads and an asyncio consumer.
+
+    walker thread --paths--> reader threads --messages--> asyncio consumer
+
+A `Work` says what flows (real files, or a recording); a function of this module says through which queues. All of them
+start the same threads, bound both queues alike, and stop the same way: when ``work.stopped`` is set, the walker and the
+readers produce nothing more, and what is under way is drained. Nothing is interrupted in the middle, so Ctrl-C costs no message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from concx.queue import Queue, ShutDown
+
+__all__ = [
+    "BATCH",
+    "MESSAGES",
+    "PATHS",
+    "Work",
+    "concx_batches",
+    "concx_queue",
+    "standard_call_soon",
+    "standard_executor",
+]
+
+PATHS = 64
+MESSAGES = 1024
+BATCH = 64
+
+
+@dataclass
+class Work:
+    """What flows through a pipeline.
+
+    ``source()`` yields items in the walker thread, ``expand(item)`` yields the messages of an item in a reader thread,
+    ``merge(message)`` takes one message in the consumer.
+    """
+
+    source: Callable[[], Iterable[Any]]
+    expand: Callable[[Any], Iterable[Any]]
+    merge: Callable[[Any], None]
+    readers: int = 2
+    stopped: bool = False
+    failures: list[BaseException] = field(default_factory=list)
+    queue_stats: Any = None
+
+    def start(self, name: str, step: Callable[[], None]) -> threading.Thread:
+        """Run `step` in a thread of its own; what it raises stops the pipeline and is raised by `check`."""
+
+        def body() -> None:
+            try:
+                step()
+            except BaseException as error:
+                self.failures.append(error)
+                self.stopped = True
+
+        thread = threading.Thread(target=body, name=f"concx-demo-{name}", daemon=True)
+        thread.start()
+        return thread
+
+    def check(self) -> None:
+        if self.failures:
+            raise self.failures[0]
+
+
+def concx_queue(work: Work) -> None:
+    """Threads and the asyncio task share ``concx.queue.Queue``; ``shutdown()`` says that nothing follows."""
+    paths: Queue[Any] = Queue(PATHS)
+    messages: Queue[Any] = Queue(MESSAGES)
+
+    def read() -> None:
+        for item in paths.consume():
+            if work.stopped:
+                continue
+            for message in work.expand(item):
+                if work.stopped:
+                    break
+                messages.put(message)
+
+    async def consume() -> None:
+        merge = work.merge
+        async for message in messages.consume():
+            merge(message)
+
+    _concx_threads(work, paths, messages, read)
+    asyncio.run(consume())
+    work.queue_stats = messages.stats()
+    work.check()
+
+
+def concx_batches(work: Work) -> None:
+    """As `concx_queue`, with up to `BATCH` messages a call: ``put_many`` and ``get_many_async``."""
+    paths: Queue[Any] = Queue(PATHS)
+    messages: Queue[Any] = Queue(MESSAGES)
+
+    def read() -> None:
+        for item in paths.consume():
+            batch = []
+            for message in () if work.stopped else work.expand(item):
+                if work.stopped:
+                    break
+                batch.append(message)
+                if len(batch) == BATCH:
+                    messages.put_many(batch)
+                    batch = []
+            messages.put_many(batch)
+
+    async def consume() -> None:
+        merge = work.merge
+        while True:
+            try:
+                batch = await messages.get_many_async(BATCH)
+            except ShutDown:
+                return
+            for message in batch:
+                merge(message)
+
+    _concx_threads(work, paths, messages, read)
+    asyncio.run(consume())
+    work.check()
+
+
+def _concx_threads(
+    work: Work, paths: Queue[Any], messages: Queue[Any], read: Callable[[], None]
+) -> None:
+    def walk() -> None:
+        try:
+            for item in work.source():
+                if work.stopped:
+                    break
+                paths.put(item)
+        finally:
+            paths.shutdown()
+
+    def close() -> None:
+        for reader in readers:
+            reader.join()
+        messages.shutdown()
+
+    readers = [work.start("reader", read) for _ in range(work.readers)]
+    work.start("walker", walk)
+    work.start("closer", close)
+
+
+def _standard_threads(work: Work, send: Callable[[Any], object], end: object) -> None:
+    """Walker and readers on ``queue.Queue``, with an end marker for each reader and one for the consumer."""
+    paths: queue.Queue[Any] = queue.Queue(PATHS)
+
+    def walk() -> None:
+        try:
+            for item in work.source():
+                if work.stopped:
+                    break
+                paths.put(item)
+        finally:
+            for _ in range(work.readers):
+                paths.put(end)
+
+    def read() -> None:
+        while (item := paths.get()) is not end:
+            if work.stopped:
+                continue
+            for message in work.expand(item):
+                if work.stopped:
+                    break
+                send(message)
+
+    readers = [work.start("reader", read) for _ in range(work.readers)]
+
+    def close() -> None:
+        for reader in readers:
+            reader.join()
+        send(end)
+
+    work.start("walker", walk)
+    work.start("closer", close)
+
+
+def standard_executor(work: Work) -> None:
+    """``queue.Queue``; the task takes what is there with ``get_nowait`` and waits with ``run_in_executor(None, q.get)``."""
+    end = object()
+
+    async def consume() -> None:
+        messages: queue.Queue[Any] = queue.Queue(MESSAGES)
+        loop = asyncio.get_running_loop()
+        merge = work.merge
+        _standard_threads(work, messages.put, end)
+        while True:
+            try:
+                message = messages.get_nowait()
+            except queue.Empty:
+                message = await loop.run_in_executor(None, messages.get)
+            if message is end:
+                return
+            merge(message)
+
+    asyncio.run(consume())
+    work.check()
+
+
+def standard_call_soon(work: Work) -> None:
+    """``asyncio.Queue`` fed by ``call_soon_threadsafe``; a semaphore keeps it bounded, which the short form leaves out."""
+    end = object()
+
+    async def consume() -> None:
+        messages: asyncio.Queue[Any] = asyncio.Queue()
+        room = threading.Semaphore(MESSAGES)
+        loop = asyncio.get_running_loop()
+        merge = work.merge
+
+        def send(message: Any) -> None:
+            room.acquire()
+            loop.call_soon_threadsafe(messages.put_nowait, message)
+
+        _standard_threads(work, send, end)
+        while (message := await messages.get()) is not end:
+            room.release()
+            merge(message)
+
+    asyncio.run(consume())
+    work.check()

@@ -1,0 +1,217 @@
+"""What the demo shows: a tally, a progress line and tables."""
+
+from __future__ import annotations
+
+import contextlib
+import keyword
+import os
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+__all__ = [
+    "Disagreement",
+    "Done",
+    "Progress",
+    "Tally",
+    "Times",
+    "print_index",
+    "print_replay",
+    "print_whole",
+]
+
+Times = dict[str, list[float]]
+"""Seconds of every run, by the name of the pipeline. The first name is concx's."""
+
+NAMED = 10
+"""Unreadable files that are named one by one."""
+
+
+class Done(NamedTuple):
+    """The last message of a file: its size in bytes, its messages (this one included), or why it cannot be read."""
+
+    path: str
+    size: int
+    messages: int
+    reason: str | None
+
+
+@dataclass
+class Tally:
+    """What a consumer has merged so far."""
+
+    files: int = 0
+    bytes: int = 0
+    tokens: int = 0
+    messages: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+
+    def same(self, other: Tally) -> bool:
+        """Whether both counted the same files to the same result."""
+        mine, theirs = sorted(self.unreadable), sorted(other.unreadable)
+        return (self.files, self.bytes, self.tokens, self.messages, self.counts, mine) == (
+            (other.files, other.bytes, other.tokens, other.messages, other.counts, theirs)
+        )
+
+
+class Disagreement(Exception):
+    """Two pipelines over the same files counted differently."""
+
+    def __init__(self, name: str, expected: Tally, got: Tally) -> None:
+        super().__init__(
+            f"{name} counted {got.files} files, {got.tokens} tokens in {got.messages} messages where "
+            f"{expected.files}, {expected.tokens} and {expected.messages} were expected; "
+            "either a file changed meanwhile, or a message was lost or doubled, which is a bug in concx"
+        )
+
+
+class Progress:
+    """On a terminal a line that is written over; elsewhere a line for each phase, and one every `SPARSE` seconds."""
+
+    LIVE = 0.1
+    SPARSE = 5.0
+
+    def __init__(self) -> None:
+        self.stream = sys.stderr
+        self.live = self.stream.isatty() and os.environ.get("TERM") != "dumb"
+
+    @contextlib.contextmanager
+    def phase(self, name: str, tally: Tally) -> Iterator[None]:
+        """Show `tally` growing while the body runs."""
+        start = time.perf_counter()
+        over = threading.Event()
+
+        def line() -> str:
+            counted = f"{tally.files:,} files, " if tally.files else ""
+            return (
+                f"{name}: {counted}{tally.messages:,} messages, {time.perf_counter() - start:.1f} s"
+            )
+
+        def show() -> None:
+            while not over.wait(self.LIVE if self.live else self.SPARSE):
+                self._write(line())
+
+        shower = threading.Thread(target=show, name="concx-demo-progress", daemon=True)
+        shower.start()
+        try:
+            yield
+        finally:
+            over.set()
+            shower.join()
+            if self.live:
+                self._write("")
+            else:
+                self._write(line())
+
+    def _write(self, text: str) -> None:
+        # A closed or broken stderr must not stop the work.
+        with contextlib.suppress(OSError, ValueError):
+            if self.live:
+                width = max(20, _columns() - 1)
+                self.stream.write(f"\r\x1b[K{text[:width]}")
+            else:
+                self.stream.write(f"{text}\n")
+            self.stream.flush()
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(2).columns
+    except OSError:
+        return 80
+
+
+def printable(text: str) -> str:
+    """`text` without what could move the cursor or break the line."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
+        for char in text
+    )
+
+
+def per_second(count: float, seconds: float) -> str:
+    return f"{count / seconds:,.0f}/s" if seconds > 0 else "-"
+
+
+def print_index(
+    folder: Path, tally: Tally, seconds: float, readers: int, top: int, stats: Any, stopped: bool
+) -> None:
+    print(f"\nIndex of {printable(str(folder))}" + (" (partial)" if stopped else ""))
+    print(
+        f"  walker thread -> concx Queue -> {readers} reader threads -> concx Queue -> asyncio consumer\n"
+    )
+    rows = [
+        ("files", f"{tally.files:,}", per_second(tally.files, seconds)),
+        (
+            "bytes",
+            f"{tally.bytes:,}",
+            f"{tally.bytes / 1e6 / seconds:,.1f} MB/s" if seconds > 0 else "-",
+        ),
+        ("tokens", f"{tally.tokens:,}", per_second(tally.tokens, seconds)),
+        ("messages", f"{tally.messages:,}", per_second(tally.messages, seconds)),
+        ("seconds", f"{seconds:.2f}", ""),
+        ("unreadable", f"{len(tally.unreadable):,}", ""),
+    ]
+    for name, value, rate in rows:
+        print(f"  {name:<12}{value:>14}  {rate:>16}".rstrip())
+    for path, reason in tally.unreadable[:NAMED]:
+        print(f"      {printable(path)}: {printable(reason)}")
+    if len(tally.unreadable) > NAMED:
+        print(f"      and {len(tally.unreadable) - NAMED:,} more")
+    if stats is not None:
+        print(
+            f"  message queue: at most {stats.high_water:,} waiting; readers had to wait {stats.blocked_puts:,} times, "
+            f"the consumer {stats.blocked_gets:,} times"
+        )
+    names = [
+        (name, count)
+        for name, count in tally.counts.most_common()
+        if name.isidentifier() and not keyword.iskeyword(name)
+    ]
+    if names:
+        print("\n  most frequent identifiers")
+        for name, count in names[:top]:
+            print(f"      {name:<24}{count:>10,}")
+
+
+def _print_times(times: Times, messages: int) -> None:
+    ours = min(next(iter(times.values())), default=0.0)
+    print(f"    {'':<38}{'best, s':>9}{'worst, s':>10}{'messages/s':>14}   concx Queue is")
+    for place, (name, seconds) in enumerate(times.items()):
+        best = min(seconds)
+        ratio = "" if place == 0 else f"{best / ours:.2f} x as fast"
+        print(
+            f"    {name:<38}{best:>9.2f}{max(seconds):>10.2f}{messages / best:>14,.0f}   {ratio}".rstrip()
+        )
+
+
+def print_whole(times: Times, sample: Tally) -> None:
+    print(
+        f"\n  The same pipeline on other queues: {sample.files:,} files, {sample.tokens:,} tokens, {sample.messages:,} messages;"
+        f"\n  every run counted the same."
+    )
+    _print_times(times, sample.messages)
+
+
+def print_replay(times: Times, messages: int, whole: Times, sample_messages: int) -> None:
+    print(
+        f"\n  Transport only: {messages:,} recorded messages through the same threads and queues,"
+        "\n  nothing read, nothing tokenised, nothing counted but the messages."
+    )
+    _print_times(times, messages)
+    shares = []
+    for name, seconds in whole.items():
+        if name in times:
+            share = min(times[name]) / messages * sample_messages / min(seconds)
+            shares.append(f"{share:.0%} with {name}")
+    if shares:
+        print(
+            "\n  Transport is this share of the whole pipeline's time (above 100% where stages overlap less in the replay):"
+        )
+        print("    " + "\n    ".join(shares))
