@@ -50,6 +50,9 @@ class Work:
     failures: list[BaseException] = field(default_factory=list)
     queue_stats: Any = None
 
+    def messages(self, item: Any) -> Iterable[Any]:
+        return () if self.stopped else self.expand(item)
+
     def start(self, name: str, step: Callable[[], None]) -> threading.Thread:
         """Run `step` in a thread of its own; what it raises stops the pipeline and is raised by `check`."""
 
@@ -76,9 +79,7 @@ def concx_queue(work: Work) -> None:
 
     def read() -> None:
         for item in paths.consume():
-            if work.stopped:
-                continue
-            for message in work.expand(item):
+            for message in work.messages(item):
                 if work.stopped:
                     break
                 messages.put(message)
@@ -102,7 +103,7 @@ def concx_batches(work: Work) -> None:
     def read() -> None:
         for item in paths.consume():
             batch = []
-            for message in () if work.stopped else work.expand(item):
+            for message in work.messages(item):
                 if work.stopped:
                     break
                 batch.append(message)
@@ -164,9 +165,7 @@ def _standard_threads(work: Work, send: Callable[[Any], object], end: object) ->
 
     def read() -> None:
         while (item := paths.get()) is not end:
-            if work.stopped:
-                continue
-            for message in work.expand(item):
+            for message in work.messages(item):
                 if work.stopped:
                     break
                 send(message)
