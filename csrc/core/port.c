@@ -8,15 +8,20 @@
 #include "core/fork.h"
 #include "core/park.h"
 
+void (*cx_port_drop)(void *loop);
+
+/* Ports whose last count was let go where `loop` could not be dropped. */
+static struct cx_port *orphans;
+
 struct cx_port *
-cx_port_new(void *face)
+cx_port_new(void *loop)
 {
     struct cx_port *port = calloc(1, sizeof *port);
     if (port != NULL) {
         port->refs = 1;
         port->generation = cx_fork_generation();
         port->event_fd = -1;
-        port->face = face;
+        port->loop = loop;
     }
     return port;
 }
@@ -28,11 +33,75 @@ cx_port_ref(struct cx_port *port)
     return port;
 }
 
+static void
+free_port(struct cx_port *port)
+{
+    if (port->event_fd >= 0) {
+        close(port->event_fd);
+    }
+    if (cx_port_drop != NULL) {
+        cx_port_drop(port->loop);
+    }
+    free(port);
+}
+
 void
 cx_port_unref(struct cx_port *port)
 {
     if (cx_fetch_add_acq_rel(&port->refs, (uint32_t)-1) == 1) {
-        free(port);
+        free_port(port);
+    }
+    struct cx_port *chain =
+        CX_UNLIKELY(cx_load_relaxed(&orphans) != NULL) ? cx_xchg_acquire(&orphans, NULL) : NULL;
+    while (chain != NULL) {
+        struct cx_port *next = chain->next;
+        free_port(chain);
+        chain = next;
+    }
+}
+
+static void
+unref_native(struct cx_port *port)
+{
+    if (cx_fetch_add_acq_rel(&port->refs, (uint32_t)-1) == 1) {
+        struct cx_port *head = cx_load_relaxed(&orphans);
+        do {
+            port->next = head;
+        } while (!cx_cas_release(&orphans, &head, port));
+    }
+}
+
+struct cx_waiter *
+cx_waiter_new(struct cx_port *port)
+{
+    struct cx_waiter *waiter = calloc(1, sizeof *waiter);
+    if (waiter != NULL) {
+        waiter->kind = CX_TASK;
+        waiter->refs = 1;
+        waiter->port = cx_port_ref(port);
+        cx_waiter_arm(waiter);
+    }
+    return waiter;
+}
+
+void
+cx_waiter_unref(struct cx_waiter *waiter)
+{
+    if (cx_fetch_add_acq_rel(&waiter->refs, (uint32_t)-1) == 1) {
+        struct cx_port *port = waiter->port;
+        free(waiter);
+        cx_port_unref(port);
+    }
+}
+
+void
+cx_waiter_recycle(struct cx_waiter *waiter)
+{
+    if (waiter->kind == CX_TASK) {
+        cx_waiter_unref(waiter);
+    }
+    else {
+        cx_waiter_return(waiter);
     }
 }
 
@@ -124,6 +193,6 @@ cx_wakes_deliver_native(struct cx_wakes *wakes)
             (void)written; /* full means told already */
             errno = saved;
         }
-        cx_port_unref(edges[i]);
+        unref_native(edges[i]);
     }
 }

@@ -9,7 +9,8 @@
  *            taker exchanges the flag, [P4] then fetches the list.  A pusher that finds the flag up
  *            is therefore seen by the take that will put it down.
  * Ownership: the list carries one count of each waiter, which take hands to the caller.  The port
- *            itself is counted: its event loop's Python face and each waiter's owner hold one.
+ *            itself is counted; each of its waiters holds one.  `loop` is dropped with the port,
+ *            through cx_port_drop; a thread without the interpreter leaves a last count to others.
  * Native:    threads without an interpreter cannot call the loop; if `event_fd` is not negative,
  *            the loop watches it and they write to it.
  */
@@ -28,12 +29,23 @@ struct cx_port {
     uint64_t pushes, edges;    /* statistics, relaxed */
     struct cx_lock lock;       /* guards backlog */
     struct cx_waiter *backlog; /* fetched, oldest first, not yet taken */
-    void *face;                /* the binding's object, borrowed; NULL when it is gone */
+    uint32_t abandons;         /* requests to give everything back; see binding/loopport.c */
+    void *loop;                /* the binding's reference to the event loop */
+    struct cx_port *next;      /* among those whose last count a native thread let go */
 };
 
-struct cx_port *cx_port_new(void *face);
+/* How the binding drops `loop`; set before the first port is made. */
+extern void (*cx_port_drop)(void *loop);
+
+struct cx_port *cx_port_new(void *loop);
 struct cx_port *cx_port_ref(struct cx_port *port);
 void cx_port_unref(struct cx_port *port);
+
+/* A task's waiter with one count. */
+struct cx_waiter *cx_waiter_new(struct cx_port *port);
+void cx_waiter_unref(struct cx_waiter *waiter);
+/* The waiter of a node that was given back and taken again: returned or uncounted by its kind. */
+void cx_waiter_recycle(struct cx_waiter *waiter);
 
 /* Adds a granted task waiter.  True: the port was disarmed and the caller must tell the loop. */
 CX_NODISCARD bool cx_port_push(struct cx_port *port, struct cx_waiter *waiter);

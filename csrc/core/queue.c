@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "core/queue.h"
 
+#include "core/port.h"
+
 void
 cx_queue_init(struct cx_queue *q, enum cx_discipline discipline, bool weighted)
 {
@@ -128,7 +130,9 @@ grant_all(struct cx_waitlist *list, enum cx_status status, struct cx_wakes *wake
 {
     struct cx_node *node;
     while (!cx_wakes_full(wakes) && (node = cx_waitlist_first(list)) != NULL) {
-        (void)cx_waiter_grant(node, status, wakes);
+        if (!cx_waiter_grant(node, status, wakes)) {
+            continue; /* decided already; it is unlinked all the same */
+        }
     }
 }
 
@@ -181,7 +185,7 @@ overflow(struct cx_queue *q, struct cx_queue_op *op, struct cx_node *node)
         if (q->returned != NULL) {
             q->weight -= q->returned->weight;
             q->returned_count--;
-            op->evicted = cx_queue_pop_returned(&q->returned);
+            op->evicted = cx_queue_pop_returned(&q->returned, &op->spent);
         }
         else if (q->store.b.count > 0) {
             q->weight -= cx_buffer_weight(&q->store.b, 0);
@@ -246,7 +250,7 @@ merge_returned(struct cx_queue *q, struct cx_queue_op *op)
             return status;
         }
         q->returned_count--;
-        (void)cx_queue_pop_returned(&q->returned);
+        (void)cx_queue_pop_returned(&q->returned, &op->spent);
     }
     return CX_OK;
 }
@@ -258,7 +262,7 @@ take(struct cx_queue *q, struct cx_queue_op *op)
     if (q->returned != NULL) {
         op->weight = q->returned->weight;
         q->returned_count--;
-        op->item = cx_queue_pop_returned(&q->returned); /* LP */
+        op->item = cx_queue_pop_returned(&q->returned, &op->spent); /* LP */
     }
     else if (q->discipline == CX_PRIORITY) {
         enum cx_status status = cx_heap_pop(&q->store, &op->plan, &op->item, &op->weight, q->less);
@@ -413,13 +417,24 @@ cx_queue_give_back(struct cx_queue *q, struct cx_node *node, struct cx_wakes *wa
 }
 
 void *
-cx_queue_pop_returned(struct cx_node **returned)
+cx_queue_pop_returned(struct cx_node **returned, struct cx_waiter **spent)
 {
     struct cx_node *node = *returned;
     void *item = node->item;
     *returned = node->next;
-    cx_waiter_recycle(node->waiter);
+    node->waiter->node.spent = *spent;
+    *spent = node->waiter;
     return item;
+}
+
+void
+cx_queue_recycle(struct cx_waiter **spent)
+{
+    while (*spent != NULL) {
+        struct cx_waiter *waiter = *spent;
+        *spent = waiter->node.spent;
+        cx_waiter_recycle(waiter);
+    }
 }
 
 void

@@ -65,6 +65,7 @@ struct cx_queue_op {
     uint64_t stamp;
     void *evicted;             /* an item that overflow or a change pushed out: the caller's to drop */
     struct cx_wakes wakes;     /* to deliver, whatever the status */
+    struct cx_waiter *spent;   /* to recycle outside the guard (cx_queue_recycle) */
     struct cx_heap_plan plan;
 };
 
@@ -79,6 +80,7 @@ cx_queue_op_init(struct cx_queue_op *op, void *item, int64_t weight)
     op->weight = weight;
     op->evicted = NULL;
     op->wakes.count = 0;
+    op->spent = NULL;
     cx_heap_plan_init(&op->plan);
 }
 
@@ -157,7 +159,9 @@ void cx_queue_move(struct cx_queue *q);
 /* Hands over the whole store (and what was given back, see cx_queue_pop_returned). */
 void cx_queue_take_all(struct cx_queue *q, struct cx_buffer *store, struct cx_node **returned,
                        bool done);
-void *cx_queue_pop_returned(struct cx_node **returned);
+void *cx_queue_pop_returned(struct cx_node **returned, struct cx_waiter **spent);
+/* Outside the guard, because the last count of a task's waiter lets go of its loop. */
+void cx_queue_recycle(struct cx_waiter **spent);
 void cx_queue_set_limit(struct cx_queue *q, int64_t limit);
 void cx_queue_set_unfinished(struct cx_queue *q, int64_t unfinished);
 /* Grants whatever is due; more is due as long as `wakes` comes back full. */

@@ -130,38 +130,6 @@ cx_waiter_settle(struct cx_waiter *waiter, enum cx_commit verdict)
                           (word & ~((1u << CX_COMMIT_BITS) - 1)) | (uint32_t)verdict); /* LP */
 }
 
-struct cx_waiter *
-cx_waiter_new(struct cx_port *port)
-{
-    struct cx_waiter *waiter = calloc(1, sizeof *waiter);
-    if (waiter != NULL) {
-        waiter->kind = CX_TASK;
-        waiter->refs = 1;
-        waiter->port = port;
-        cx_waiter_arm(waiter);
-    }
-    return waiter;
-}
-
-void
-cx_waiter_unref(struct cx_waiter *waiter)
-{
-    if (cx_fetch_add_acq_rel(&waiter->refs, (uint32_t)-1) == 1) {
-        free(waiter);
-    }
-}
-
-void
-cx_waiter_recycle(struct cx_waiter *waiter)
-{
-    if (waiter->kind == CX_TASK) {
-        cx_waiter_unref(waiter);
-    }
-    else {
-        cx_waiter_return(waiter);
-    }
-}
-
 #ifndef CX_MC
 
 /* Thread waiters that no thread holds.  A thread keeps its last one at hand. */

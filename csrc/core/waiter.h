@@ -59,6 +59,7 @@ struct cx_node {
     void *item;               /* to a taker: the item handed over; from a giver: the item it holds */
     int64_t weight;           /* of the item */
     uint64_t stamp;           /* when the grant was made, in grants of the list's owner */
+    struct cx_waiter *spent;  /* chains waiters whose given-back item was taken again */
 };
 
 struct cx_waiter {
@@ -66,8 +67,10 @@ struct cx_waiter {
     uint32_t refs;   /* tasks only */
     enum cx_waiter_kind kind;
     uint32_t generation;
-    struct cx_port *port;     /* tasks: where the wake goes */
+    struct cx_port *port;     /* tasks: where the wake goes (core/port.h) */
     void *future;             /* tasks: the loop's future; whoever exchanges it to NULL owns it */
+    void *owner;              /* tasks: what is waited for; likewise */
+    const void *ops;          /* tasks: the binding's way to give a grant back to the owner */
     struct cx_waiter *next;   /* in the pool, or among what a port has pending */
     struct cx_node node;      /* the first case; all that most waits need */
 };
@@ -132,12 +135,6 @@ CX_NODISCARD bool cx_waiter_settle(struct cx_waiter *waiter, enum cx_commit verd
  * NULL without memory.  Waits nest (a signal handler may wait inside a wait). */
 struct cx_waiter *cx_waiter_borrow(void);
 void cx_waiter_return(struct cx_waiter *waiter);
-/* The waiter of a node that was given back and taken again: returned or uncounted by its kind. */
-void cx_waiter_recycle(struct cx_waiter *waiter);
-
-/* A task's waiter with one count; the port must outlive it. */
-struct cx_waiter *cx_waiter_new(struct cx_port *port);
-void cx_waiter_unref(struct cx_waiter *waiter);
 
 void cx_waiter_install(void);
 
