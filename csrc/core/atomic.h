@@ -63,7 +63,9 @@ extern uint32_t cx_tsan_fence;
 
 #endif /* CX_MC */
 
-#if defined(__x86_64__) || defined(__i386__)
+#if defined(CX_MC)
+/* mc_hooks.h has cx_pause too. */
+#elif defined(__x86_64__) || defined(__i386__)
 #define cx_pause() __builtin_ia32_pause()
 #elif defined(__aarch64__)
 #define cx_pause() __asm__ __volatile__("isb" ::: "memory")

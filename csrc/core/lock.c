@@ -4,7 +4,11 @@
 #include "core/clock.h"
 #include "core/park.h"
 
+#ifdef CX_MC
+#define SPINS 1 /* each spin is a state of its own */
+#else
 #define SPINS 40
+#endif
 
 void (*cx_lock_pause)(struct cx_lock *) = cx_lock_sleep;
 

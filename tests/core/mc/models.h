@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+/* tests/core/mc/models.h - the models, one file each. */
+#ifndef CX_MC_MODELS_H
+#define CX_MC_MODELS_H
+
+#include "mc.h"
+
+#define MODEL(noun)                                                                               \
+    void model_##noun##_setup(void);                                                              \
+    void model_##noun##_finish(bool deadlock);
+
+MODEL(lock)
+
+#endif
