@@ -1,0 +1,84 @@
+"""Who is measured: one function per contender, one file per package.
+
+A function imports its package when it is called, so that a package that is not installed is named as missing
+and everything else still runs. A contender of your own: ``run.py --add NAME=FILE.py:FUNCTION``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+def itself(queue: Any) -> Any:
+    """Most queues are their own synchronous and asynchronous face."""
+    return queue
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One queue and the way its users call it."""
+
+    name: str
+    package: str | None
+    """The distribution whose version stands beside the figures; None is the standard library."""
+    make: Callable[[int], Any]
+    """``make(maxsize)``; 0 is unbounded."""
+    sync: Callable[[Any], Any] = itself
+    aio: Callable[[Any], Any] = itself
+    twins: bool = False
+    """Whether the coroutines are ``put_async`` and ``get_async`` rather than ``put`` and ``get``."""
+    batches: bool = False
+    """Whether it has ``put_many`` and ``get_many``."""
+    bounded: bool = True
+    close: Callable[[Any], Awaitable[None]] | None = None
+
+
+WHERE = {
+    "queue.Queue": "stdlib:queue_queue",
+    "queue.SimpleQueue": "stdlib:queue_simplequeue",
+    "queue.LifoQueue": "stdlib:queue_lifoqueue",
+    "queue.PriorityQueue": "stdlib:queue_priorityqueue",
+    "asyncio.Queue": "stdlib:asyncio_queue",
+    "collections.deque": "stdlib:collections_deque",
+    "janus": "janus:janus_queue",
+    "culsans": "culsans:culsans_queue",
+    "concx.Queue": "concx:queue",
+    "concx.SimpleQueue": "concx:simplequeue",
+    "concx.LifoQueue": "concx:lifoqueue",
+    "concx.PriorityQueue": "concx:priorityqueue",
+    "concx.RingQueue": "concx:ringqueue",
+    "concx.SpscQueue": "concx:spscqueue",
+}
+
+
+def add(spec: str) -> str:
+    """Register ``NAME=FILE.py:FUNCTION``; the name comes back."""
+    name, equals, where = spec.partition("=")
+    file, colon, function = where.rpartition(":")
+    if not (name and equals and file and colon and function):
+        raise ValueError(f"--add takes NAME=FILE.py:FUNCTION, not {spec!r}")
+    WHERE[name] = f"{Path(file).resolve()}:{function}"
+    return name
+
+
+def load(name: str) -> Contender:
+    """Import a contender; ImportError says that its package is missing."""
+    try:
+        where, _, function = WHERE[name].rpartition(":")
+    except KeyError:
+        raise ValueError(f"no contender is called {name!r}; known: {', '.join(WHERE)}") from None
+    if where.endswith(".py"):
+        spec = importlib.util.spec_from_file_location(Path(where).stem, where)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{where} cannot be loaded")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    else:
+        module = importlib.import_module(f"contenders.{where}")
+    contender: Contender = getattr(module, function)()
+    return contender

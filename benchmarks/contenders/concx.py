@@ -1,0 +1,58 @@
+"""concx, each class as its users call it."""
+
+from __future__ import annotations
+
+from contenders import Contender
+
+UNBOUNDED = 1024
+"""What the bounded-only classes get where a row asks for no bound."""
+
+
+def queue() -> Contender:
+    from concx.queue import Queue
+
+    return Contender("concx.Queue", "concx", Queue, twins=True, batches=True)
+
+
+def simplequeue() -> Contender:
+    from concx.queue import SimpleQueue
+
+    return Contender(
+        "concx.SimpleQueue", "concx", lambda maxsize: SimpleQueue(), twins=True, bounded=False
+    )
+
+
+def lifoqueue() -> Contender:
+    from concx.queue import LifoQueue
+
+    return Contender("concx.LifoQueue", "concx", LifoQueue, twins=True, batches=True)
+
+
+def priorityqueue() -> Contender:
+    from concx.queue import PriorityQueue
+
+    return Contender("concx.PriorityQueue", "concx", PriorityQueue, twins=True, batches=True)
+
+
+def ringqueue() -> Contender:
+    from concx.queue import RingQueue
+
+    return Contender(
+        "concx.RingQueue",
+        "concx",
+        lambda maxsize: RingQueue(maxsize or UNBOUNDED),
+        twins=True,
+        batches=True,
+    )
+
+
+def spscqueue() -> Contender:
+    from concx.queue import SpscQueue
+
+    return Contender(
+        "concx.SpscQueue",
+        "concx",
+        lambda maxsize: SpscQueue(maxsize or UNBOUNDED),
+        twins=True,
+        batches=True,
+    )

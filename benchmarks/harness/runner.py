@@ -1,0 +1,222 @@
+"""Starts the child processes of a run, interleaved, and gathers what they say."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness import machine
+from harness.spec import Row
+
+WORKER = Path(__file__).resolve().parent.parent / "worker.py"
+
+
+@dataclass
+class Settings:
+    """How a run is done."""
+
+    repeat: int = 5
+    seconds: float = 0.5
+    quick: bool = False
+    cpus: tuple[int, int] = (0, 0)
+    add: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Build:
+    """One interpreter of a run."""
+
+    executable: str
+    facts: dict[str, Any]
+    missing: dict[str, str]
+
+
+def child(executable: str, job: dict[str, Any], limit: float) -> dict[str, Any]:
+    """Run the worker once; whatever happens to it becomes an answer."""
+    try:
+        done = subprocess.run(
+            [executable, str(WORKER), json.dumps(job)],
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return {
+            "status": "disqualified",
+            "reason": f"hung for {limit:.0f} s and did not answer: something was lost",
+        }
+    except OSError as error:
+        return {"status": "failed", "reason": str(error)}
+    with contextlib.suppress(IndexError, ValueError):
+        answer = json.loads(done.stdout.splitlines()[-1])
+        if isinstance(answer, dict):
+            return answer
+    last = done.stderr.strip().splitlines()[-1:] or ["no output"]
+    return {"status": "failed", "reason": f"exit status {done.returncode}: {last[0]}"}
+
+
+def describe(executable: str, names: Sequence[str], settings: Settings) -> Build:
+    """Ask an interpreter what it is and which contenders it has."""
+    answer = child(
+        executable, {"describe": True, "contenders": list(names), "add": settings.add}, 120
+    )
+    if "build" not in answer:
+        raise RuntimeError(f"{executable} cannot run the benchmarks: {answer['reason']}")
+    facts = {**answer["build"], "packages": answer["packages"], "missing": answer["missing"]}
+    return Build(executable, facts, answer["missing"])
+
+
+def default_cpus() -> tuple[int, int]:
+    """The first two CPUs this process may use (one twice if there is only one)."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[0], allowed[1 % len(allowed)]
+
+
+class Entry:
+    """One contender in one row, variant and build, with its runs."""
+
+    def __init__(self, row: Row, variant: str, build: Build, contender: str) -> None:
+        self.row, self.variant, self.build, self.contender = row, variant, build, contender
+        self.status, self.reason = "ok", ""
+        self.count: int | None = None
+        self.runs: list[dict[str, Any]] = []
+        self.profile: list[dict[str, Any]] = []
+
+    def once(self, settings: Settings) -> None:
+        """One more process: calibrated if it is the first, repeated with more items if the section was too short."""
+        if self.status != "ok":
+            return
+        fixed = bool(self.row.params.get("fixed"))
+        if self.count is None and not fixed:
+            self.count = self._ask(settings, None).get("count")
+        for _ in range(4):
+            answer = self._ask(settings, self.count)
+            if self.status != "ok":
+                return
+            if fixed or answer["seconds"] >= settings.seconds:
+                break
+            self.count = int((self.count or 1) * 1.2 * settings.seconds / answer["seconds"]) + 1
+        self.runs.append({key: value for key, value in answer.items() if key != "status"})
+
+    def job(self, settings: Settings, count: int | None) -> dict[str, Any]:
+        """What the worker is asked; without a count it calibrates."""
+        return {
+            "row": self.row.name,
+            "variant": self.variant,
+            "contender": self.contender,
+            "cpus": list(settings.cpus),
+            "seconds": settings.seconds,
+            "count": count,
+            "quick": settings.quick,
+            "add": settings.add,
+        }
+
+    def _ask(self, settings: Settings, count: int | None) -> dict[str, Any]:
+        if self.status != "ok":
+            return {}
+        answer = child(
+            self.build.executable, self.job(settings, count), 120 + 60 * settings.seconds
+        )
+        if answer["status"] != "ok":
+            self.status, self.reason = answer["status"], answer.get("reason", "")
+        return answer
+
+    def best(self) -> float:
+        values = [run["value"] for run in self.runs]
+        return float(max(values) if self.row.higher else min(values))
+
+    def record(self) -> dict[str, Any]:
+        """What the JSON holds of it."""
+        entry: dict[str, Any] = {
+            "row": self.row.name,
+            "variant": self.variant,
+            "build": self.build.facts["id"],
+            "contender": self.contender,
+            "unit": self.row.unit,
+            "higher_is_better": self.row.higher,
+            "status": self.status,
+        }
+        if self.reason:
+            entry["reason"] = self.reason
+        if self.runs and self.status == "ok":
+            values = [run["value"] for run in self.runs]
+            best = self.best()
+            entry |= {
+                "best": best,
+                "median": statistics.median(values),
+                "worst": min(values) if self.row.higher else max(values),
+                "runs": self.runs,
+            }
+        if self.profile:
+            entry["profile"] = self.profile
+        return entry
+
+
+def run(
+    rows: Sequence[Row],
+    builds: Sequence[Build],
+    settings: Settings,
+    extra: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+) -> list[Entry]:
+    """Run rows one after another; inside a row, builds and contenders take turns in every repetition."""
+    entries: list[Entry] = []
+    for row in rows:
+        for variant in row.variants:
+            if variant == "split" and settings.cpus[0] == settings.cpus[1]:
+                tell(f"{row.name}/{variant}: left out, there is only one CPU")
+                continue
+            group = [
+                Entry(row, variant, build, name)
+                for build in builds
+                for name in (*row.contenders, *extra)
+            ]
+            for entry in group:
+                if entry.contender in entry.build.missing:
+                    entry.status, entry.reason = "missing", entry.build.missing[entry.contender]
+            for turn in range(settings.repeat):
+                start = turn * len(group) // max(1, settings.repeat)
+                for entry in group[start:] + group[:start]:
+                    entry.once(settings)
+            for entry in group:
+                tell(line(entry))
+            entries += group
+    return entries
+
+
+def line(entry: Entry) -> str:
+    """One line of progress."""
+    where = f"{entry.row.name}/{entry.variant:5} {entry.build.facts['id']:18} {entry.contender:19}"
+    if entry.status != "ok":
+        return f"{where} {entry.status}: {entry.reason}"
+    values = [run["value"] for run in entry.runs]
+    spread = (max(values) - min(values)) / max(values) if max(values) else 0.0
+    return f"{where} {entry.best():>14,.1f} {entry.row.unit:14} spread {spread:4.0%}"
+
+
+def document(
+    entries: Sequence[Entry], builds: Sequence[Build], settings: Settings, facts: dict[str, Any]
+) -> dict[str, Any]:
+    """The JSON of a run."""
+    return {
+        "schema": 1,
+        **facts,
+        "finished": machine.now(),
+        "settings": {
+            "repeat": settings.repeat,
+            "seconds": settings.seconds,
+            "quick": settings.quick,
+            "cpus": list(settings.cpus),
+        },
+        "builds": [build.facts for build in builds],
+        "rows": [entry.record() for entry in entries],
+    }

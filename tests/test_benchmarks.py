@@ -1,0 +1,120 @@
+"""The benchmark runner works, its JSON has its shape, and a contender that lies is found."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+RUN = ROOT / "benchmarks" / "run.py"
+REPORT = ROOT / "benchmarks" / "report.py"
+
+pytestmark = pytest.mark.skipif(not RUN.exists(), reason="the benchmarks are not in this tree")
+
+LIARS = """
+import queue
+from contenders import Contender
+
+class Loser(queue.Queue):
+    def put(self, item):
+        if item != 777:
+            super().put(item)
+
+class Doubler(queue.Queue):
+    def put(self, item):
+        super().put(item)
+        if item == 777:
+            super().put(item)
+
+class LateDoubler(queue.Queue):
+    count = 0
+    def put(self, item):
+        super().put(item)
+        self.count += 1
+        if self.count == 1001:
+            super().put(item)
+
+class Shuffler(queue.LifoQueue):
+    pass
+
+def loser(): return Contender("loser", None, Loser)
+def doubler(): return Contender("doubler", None, Doubler)
+def late(): return Contender("late", None, LateDoubler)
+def shuffler(): return Contender("shuffler", None, Shuffler)
+"""
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(RUN), "--quick", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def entries(document: dict[str, Any]) -> dict[str, Any]:
+    return {entry["contender"]: entry for entry in document["rows"]}
+
+
+@pytest.mark.timeout(180)
+def test_json_and_page(tmp_path: Path) -> None:
+    raw = tmp_path / "raw.json"
+    done = bench("seq", "--repeat", "2", "--json", str(raw))
+    assert done.returncode == 0, done.stderr
+    document = json.loads(raw.read_text())
+    assert document["schema"] == 1
+    assert document["settings"]["quick"] is True
+    assert document["machine"].keys() >= {"cpu", "kernel", "governor", "load"}
+    (build,) = document["builds"]
+    assert build.keys() >= {"version", "compiler", "free_threaded", "packages", "missing"}
+    found = entries(document)
+    for name in ("queue.Queue", "queue.SimpleQueue", "concx.Queue"):
+        entry = found[name]
+        assert entry["status"] == "ok", entry
+        assert len(entry["runs"]) == 2
+        assert entry["best"] >= entry["worst"] > 0
+        for run in entry["runs"]:
+            assert run["seconds"] >= 0.02
+            assert run["rss_kib"] > 0
+            assert run.keys() >= {"user", "system", "voluntary", "involuntary", "items"}
+    assert "concx.Queue is" in done.stdout
+
+    command = [sys.executable, str(REPORT), "--out", str(tmp_path), str(raw)]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode != 0
+    assert "proves nothing" in refused.stderr
+    subprocess.run([*command, "--draft"], check=True, timeout=60)
+    page = (tmp_path / "benchmarks.md").read_text()
+    assert "## Goals" in page
+    assert document["commit"] in page
+    assert (tmp_path / "benchmarks.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.timeout(180)
+def test_a_liar_is_disqualified(tmp_path: Path) -> None:
+    (tmp_path / "liars.py").write_text(LIARS)
+    added = [
+        text
+        for name in ("loser", "doubler", "late", "shuffler")
+        for text in ("--add", f"{name}={tmp_path / 'liars.py'}:{name}")
+    ]
+    done = bench("seq", "--json", "-", *added)
+    found = entries(json.loads(done.stdout))
+    for name, word in {
+        "loser": "lost",
+        "doubler": "came twice",
+        "late": "doubled",
+        "shuffler": "another order",
+    }.items():
+        assert found[name]["status"] == "disqualified", found[name]
+        assert word in found[name]["reason"]
+        assert "best" not in found[name]
+    assert found["queue.Queue"]["status"] == "ok"
+
+
+def test_an_unknown_row_is_named() -> None:
+    done = bench("sequ")
+    assert done.returncode != 0
+    assert "no row matches 'sequ'" in done.stderr
