@@ -6,6 +6,15 @@
 
 const struct mc_model mc_models[] = {
     ROW("lock/2", lock, 2, "two threads, two rounds each", -1, -1),
-    ROW("lock/3", lock, 3, "three threads, four rounds in all", 3, 2),
+    ROW("lock/3", lock, 3, "three threads, four rounds in all", -1, -1),
+    ROW("queue/2p2c", queue, 0, "one list: two putters, two getters", -1, -1),
+    ROW("queue/timeout", queue, 1, "the same with getters that time out", -1, -1),
+    ROW("queue/cancel", queue, 2, "a getter that is cancelled, one that gives back", -1, -1),
+    ROW("queue/cap1", queue, 3, "two lists: capacity 1", -1, -1),
+    ROW("queue/cap1-timeout", queue, 4, "the same with time-outs on both sides", -1, -1),
+    ROW("queue/slots", queue, 5, "putters that are promised slots, and leave", -1, -1),
+    ROW("queue/join", queue, 6, "joiners", -1, -1),
+    ROW("queue/close", queue, 7, "shutdown with waiters on both sides", -1, -1),
+    ROW("queue/cap1-back", queue, 8, "capacity 1 and a getter that gives back", -1, -1),
 };
 const size_t mc_model_count = sizeof mc_models / sizeof mc_models[0];

@@ -10,5 +10,6 @@
     void model_##noun##_finish(bool deadlock);
 
 MODEL(lock)
+MODEL(queue)
 
 #endif
