@@ -281,6 +281,8 @@ class Demo:
             report.print_whole(self.whole, self.sample)
         if self.replay:
             report.print_replay(self.replay, self.replayed, self.whole, self.sample.messages)
+        if len(self.whole) == len(PIPELINES) and len(self.replay) == len(REPLAYS):
+            report.print_summary(self.whole, self.replay)
         if stopped:
             print("\nInterrupted: what stands above is what was done until then.")
 
