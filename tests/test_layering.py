@@ -94,7 +94,7 @@ CLEAN = {
     "csrc/binding/module.c": '#include "binding/module.h"\n#include "binding/queue.h"\n',
     "csrc/binding/block.c": '#include "binding/module.h"\n#include "core/ring.h"\n',
     "csrc/binding/queue.h": "",
-    "csrc/binding/queue_async.c": '#include "binding/queue.h"\n#include "binding/module.h"\n',
+    "csrc/binding/queueops.c": '#include "binding/queue.h"\n#include "binding/module.h"\n',
     "tests/core/test_ring.c": '#include "core/ring.h"\n#include "harness.h"\n',
     "python/concx/__init__.py": '__all__ = ["__version__"]\n__version__ = "1"\n',
     "python/concx/_helper.py": "import os\n",
@@ -142,6 +142,12 @@ PLANTED = [
         "csrc/README.md",
         TABLES.replace("`ring`", "`ring` `gone`"),
         "csrc/README.md: gone has no file",
+    ),
+    (
+        wrong_binding_arrows,
+        "csrc/binding/simplequeue.c",
+        '#include "binding/queue.h"',
+        "binding/simplequeue.c includes binding/queue.h",
     ),
     (
         wrong_binding_arrows,
