@@ -34,11 +34,12 @@ STYLE = """
 
 
 def shown(results: Results) -> list[str]:
-    """At most three builds: the first with a GIL, the newest with a GIL, the free-threaded one."""
+    """At most three builds: the oldest Python with a GIL, the newest, and the free-threaded one."""
     with_gil = [name for name, build in results.builds.items() if not build["free_threaded"]]
     free = [name for name, build in results.builds.items() if build["free_threaded"]]
-    with_gil.sort(key=lambda name: [int(part) for part in name.split("-")[1].split(".")[:2]])
-    return list(dict.fromkeys([*with_gil[:1], *with_gil[-1:], *free[-1:]]))
+    minor = [results.builds[name]["version"].split(".")[1] for name in with_gil]
+    oldest = [name for name, number in zip(with_gil, minor, strict=True) if number == minor[0]]
+    return list(dict.fromkeys([*oldest[-1:], *with_gil[-1:], *free[-1:]]))
 
 
 def chart(results: Results) -> str:

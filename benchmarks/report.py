@@ -54,6 +54,11 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
+def plain(value: float) -> str:
+    """Three significant digits, no exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def times(ratio: float) -> str:
     return f"{ratio:.0f}{TIMES}" if ratio >= 100 else f"{ratio:.3g}{TIMES}"
 
@@ -172,7 +177,7 @@ def misses(results: Results) -> str:
         lines = []
         for name in (verdict.goal.ours, verdict.peer):
             cost = per_item(group[name])
-            lines.append([name, *(f"{cost[key]:.3g}" for key in ("user", "system", "switches"))])
+            lines.append([name, *(plain(cost[key]) for key in ("user", "system", "switches"))])
         parts.append(
             f"### {where(verdict.row, verdict.variant)} on {short(verdict.build)}: "
             f"{times(verdict.ratio)} of {verdict.target:g}{TIMES}"
@@ -246,7 +251,7 @@ def spent(row: Row, record: Record | None) -> str:
         )
         return f"{run['p50_us']:.0f} / {run['max_us']:.0f}; {idle:.2f} / {busy:.2f}"
     cost = per_item(record)
-    return f"{cost['cpu']:.3g}; {cost['switches']:.3g}; {cost['rss']:.0f}"
+    return "; ".join(plain(cost[key]) for key in ("cpu", "switches", "rss"))
 
 
 def yes(value: Any) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
+from harness.machine import busy
+
 
 def pin(cpu: int) -> None:
     """Bind the calling thread, and only it, to one CPU."""
@@ -17,7 +19,10 @@ def pin(cpu: int) -> None:
 
 
 class Meter:
-    """Wall clock and what getrusage counts for the whole process, between start and stop."""
+    """Wall clock and what getrusage counts for the whole process, between start and stop.
+
+    ``foreign`` is the CPU time of everything else on the machine meanwhile.
+    """
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -25,13 +30,16 @@ class Meter:
 
     def start(self) -> None:
         gc.collect()
+        self._busy = busy()
         self._before = resource.getrusage(resource.RUSAGE_SELF)
         self._begin = perf_counter()
 
     def stop(self, end: float | None = None) -> None:
         self.seconds = (perf_counter() if end is None else end) - self._begin
         before, after = self._before, resource.getrusage(resource.RUSAGE_SELF)
+        own = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
         self.cost = {
+            "foreign": max(0.0, busy() - self._busy - own),
             "user": after.ru_utime - before.ru_utime,
             "system": after.ru_stime - before.ru_stime,
             "voluntary": after.ru_nvcsw - before.ru_nvcsw,

@@ -53,10 +53,21 @@ def machine() -> dict[str, Any]:
     }
 
 
+def _ticks() -> list[float]:
+    """Seconds of all CPUs since boot: user, nice, system, idle, waiting, irq, softirq, stolen."""
+    fields = _first(r"^cpu\s+(.*)$", _text("/proc/stat")).split()
+    return [int(field) / os.sysconf("SC_CLK_TCK") for field in fields[:8]] or [0.0] * 8
+
+
 def stolen() -> float:
     """Seconds that the host took from this virtual machine since boot."""
-    fields = _first(r"^cpu\s+(.*)$", _text("/proc/stat")).split()
-    return int(fields[7]) / os.sysconf("SC_CLK_TCK") if len(fields) > 7 else 0.0
+    return _ticks()[7]
+
+
+def busy() -> float:
+    """Seconds that the CPUs were not idle since boot, to about a hundredth."""
+    ticks = _ticks()
+    return sum(ticks) - ticks[3] - ticks[4]
 
 
 def gil_enabled() -> bool:

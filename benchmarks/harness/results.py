@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,11 @@ class Verdict:
         return "met" if self.met else "missed"
 
 
+def order(build: Mapping[str, Any]) -> tuple[bool, list[int]]:
+    """Builds with a GIL first, then by version."""
+    return build["free_threaded"], [int(part) for part in re.findall(r"\d+", build["version"])]
+
+
 class Results:
     """The newest measurement of each (build, row, variant) out of any number of runs.
 
@@ -63,6 +69,7 @@ class Results:
             self._records.update(groups)
             for build in document["builds"]:
                 self.builds[build["id"]] = {**build, "run": document}
+        self.builds = dict(sorted(self.builds.items(), key=lambda item: order(item[1])))
 
     def group(self, build: str, row: str, variant: str) -> dict[str, Record]:
         """Every contender of one row, variant and build, measured or not."""

@@ -8,6 +8,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 from harness import machine
 from harness.spec import Row
 
+DISTURBED = 0.15
+"""A run is tried again, three times at most, if other processes took this much of a CPU meanwhile."""
 WORKER = Path(__file__).resolve().parent.parent / "worker.py"
 
 
@@ -98,13 +101,20 @@ class Entry:
         fixed = bool(self.row.params.get("fixed"))
         if self.count is None and not fixed:
             self.count = self._ask(settings, None).get("count")
-        for _ in range(4):
+        short, disturbed = 3, 0 if settings.quick else 3
+        while True:
             answer = self._ask(settings, self.count)
             if self.status != "ok":
                 return
-            if fixed or answer["seconds"] >= settings.seconds:
+            if not fixed and answer["seconds"] < settings.seconds and short:
+                short -= 1
+                longer = 1.2 * settings.seconds / answer["seconds"]
+                self.count = int((self.count or 1) * longer) + 1
+            elif answer["foreign"] > DISTURBED * answer["seconds"] and disturbed:
+                disturbed -= 1
+                time.sleep(1)
+            else:
                 break
-            self.count = int((self.count or 1) * 1.2 * settings.seconds / answer["seconds"]) + 1
         self.runs.append({key: value for key, value in answer.items() if key != "status"})
 
     def job(self, settings: Settings, count: int | None) -> dict[str, Any]:
