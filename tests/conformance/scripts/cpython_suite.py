@@ -1,0 +1,141 @@
+"""Runs a module of CPython's own test suite with concx's queues in place of the standard ones.
+
+    python cpython_suite.py queue | logging | futures [--inventory]
+
+The module's source is loaded under another name; wherever it would find the standard `queue`, it
+finds `concx.queue`. Exit status 0: all passed; 1: failures; 77: this interpreter has no test package.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import types
+import unittest
+from pathlib import Path
+
+import concx.queue
+
+ABSENT = 77
+
+# Test cases that are about something else than the queue, each with the reason.
+LEFT_OUT: dict[str, str] = {}
+
+
+def module_path(name: str) -> Path | None:
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        return None
+    return Path(spec.origin) if spec and spec.origin else None
+
+
+def load(name: str, alias: str) -> types.ModuleType | None:
+    """The module `name`, loaded afresh under the name `alias`."""
+    path = module_path(name)
+    if path is None:
+        return None
+    spec = importlib.util.spec_from_file_location(alias, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    module.__package__ = name.rpartition(".")[0]  # its relative imports are those of the original
+    sys.modules[alias] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def cases(suite: unittest.TestSuite) -> list[unittest.TestCase]:
+    found: list[unittest.TestCase] = []
+    for part in suite:
+        if isinstance(part, unittest.TestSuite):
+            found.extend(cases(part))
+        else:
+            found.append(part)
+    return found
+
+
+def queue_suite() -> list[unittest.TestCase] | None:
+    from test.support import import_helper
+
+    standard = import_helper.import_fresh_module
+
+    def fresh(name: str, *args: object, **kwargs: object) -> types.ModuleType:
+        return concx.queue if name == "queue" else standard(name, *args, **kwargs)
+
+    import_helper.import_fresh_module = fresh
+    try:
+        module = load("test.test_queue", "concx_test_queue")
+    finally:
+        import_helper.import_fresh_module = standard
+    if module is None:
+        return None
+    assert module.py_queue is concx.queue
+    assert module.c_queue is concx.queue
+    found = cases(unittest.defaultTestLoader.loadTestsFromModule(module))
+    # The Python and the C half are the same class here: the C half says what a C class must do.
+    return [case for case in found if not type(case).__name__.startswith("Py")]
+
+
+def logging_suite() -> list[unittest.TestCase] | None:
+    import logging.config
+    import logging.handlers
+
+    logging.handlers.queue = concx.queue  # type: ignore[attr-defined]
+    logging.config.queue = concx.queue  # type: ignore[attr-defined]
+    module = load("test.test_logging", "concx_test_logging")
+    if module is None:
+        return None
+    module.queue = concx.queue
+    found = cases(unittest.defaultTestLoader.loadTestsFromModule(module))
+    return [case for case in found if "queue" in case.id().lower()]
+
+
+def futures_suite() -> list[unittest.TestCase] | None:
+    import concurrent.futures.thread as thread
+
+    def take(queue_class: type) -> types.SimpleNamespace:
+        return types.SimpleNamespace(
+            SimpleQueue=queue_class,
+            Queue=queue_class,
+            Empty=concx.queue.Empty,
+            Full=concx.queue.Full,
+        )
+
+    chosen = concx.queue.Queue if "--queue" in sys.argv else concx.queue.SimpleQueue
+    thread.queue = take(chosen)  # type: ignore[attr-defined]
+    names = ["test.test_concurrent_futures"]
+    path = module_path(names[0])
+    if path is None:
+        return None
+    if path.name == "__init__.py":
+        names = [f"{names[0]}.{file.stem}" for file in sorted(path.parent.glob("test_*.py"))]
+    found: list[unittest.TestCase] = []
+    for number, name in enumerate(names):
+        module = load(name, f"concx_test_futures_{number}")
+        assert module is not None
+        found.extend(cases(unittest.defaultTestLoader.loadTestsFromModule(module)))
+    return [case for case in found if "ThreadPool" in case.id()]
+
+
+def main() -> int:
+    suites = {"queue": queue_suite, "logging": logging_suite, "futures": futures_suite}
+    name = sys.argv[1]
+    try:
+        importlib.import_module("test.support")
+    except ModuleNotFoundError:
+        return ABSENT
+    tests = suites[name]()
+    if tests is None:
+        return ABSENT
+    tests = [case for case in tests if case.id().partition(".")[2] not in LEFT_OUT]
+    assert tests, "the selection is empty: CPython's tests were renamed"
+    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(unittest.TestSuite(tests))
+    good = result.testsRun - len(result.skipped) - len(result.failures) - len(result.errors)
+    print(f"{name}: {good} passed, {len(result.skipped)} skipped of {result.testsRun}")
+    return 0 if result.wasSuccessful() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
