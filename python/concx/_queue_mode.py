@@ -1,0 +1,494 @@
+"""The state of a queue in the compatibility mode, and the switch into it.
+
+The core keeps a queue in C until someone uses its mutex or one of its conditions, reads or assigns
+``queue``, or brings a hook (``_init``, ``_qsize``, ``_put``, ``_get``). From then on, and for good,
+the queue is a container, one mutex, three conditions, and hooks that are called with the mutex
+held. Asyncio tasks go on waiting in the core's lists and are told to look again.
+
+The switch is ordered so that nothing is lost: the fresh mutex is taken, the mode is installed, the
+core hands over its items (in one C call that stores them here, so that no signal comes between),
+the container is filled, the mutex is left. Every function completes a switch that was interrupted.
+
+The mutex is re-entrant where a lock would deadlock: a finaliser or a signal handler may use the
+queue that its thread is working on. Tasks are woken after the mutex has been left.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import deque
+from heapq import heapify, heappop, heappush
+from itertools import chain, repeat
+from operator import index
+from types import BuiltinMethodType
+from typing import Any
+
+from concx._core import QueueBase
+
+TAKERS, GIVERS, JOINERS = range(3)
+"""Who waits: callers of get, of put, of join. Each has a condition here and a list in the core."""
+
+ROLES = {"not_empty": TAKERS, "not_full": GIVERS, "all_tasks_done": JOINERS}
+ALL = -1
+
+_Queue = Any  # a QueueBase; hooks and attributes may be anybody's
+_ABSENT: Any = object()  # a subclass's `_init` need not set `queue`
+
+
+class Mutex:
+    """The lock of a queue: a `threading.Lock` that its holder may take again.
+
+    Its first use switches the queue. Its last release delivers what is owed: wakes of tasks, and
+    items that cancelled tasks gave back meanwhile.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_acquire_restore",
+        "_is_owned",
+        "_queue",
+        "_release_save",
+        "lock",
+        "owed",
+    )
+
+    def __init__(self, q: _Queue) -> None:
+        self._queue = weakref.ref(q)
+        self.lock: Any = threading.RLock()
+        self.owed: deque[tuple[int, int]] = deque()
+        # What threading.Condition takes from its lock.
+        self._release_save = self.lock._release_save
+        self._acquire_restore = self.lock._acquire_restore
+        self._is_owned = self.lock._is_owned
+
+    def _switch(self) -> None:
+        q = self._queue()
+        if q is not None:
+            c = q._compat
+            if c is None or c.fresh:
+                opened(q)
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the mutex; False if it is taken (by whomever) and `blocking` is false."""
+        self._switch()
+        if not blocking and self._is_owned():
+            return False
+        taken: bool = self.lock.acquire(blocking, timeout)
+        return taken
+
+    def release(self) -> None:
+        """Leave the mutex; only its holder may."""
+        self.lock.release()
+        self.settle()
+
+    def locked(self) -> bool:
+        """Tell whether some thread holds the mutex."""
+        self._switch()
+        if self._is_owned():
+            return True
+        if self.lock.acquire(False):
+            self.lock.release()
+            return False
+        return True
+
+    def __enter__(self) -> bool:
+        self._switch()
+        taken: bool = self.lock.acquire()
+        return taken
+
+    def __exit__(self, *args: object) -> None:
+        self.release()
+
+    def settle(self) -> None:
+        """Deliver what is owed, unless the calling thread still holds the mutex."""
+        q = self._queue()
+        if q is not None and q._compat is not None:
+            settle(q, q._compat)
+
+    def _at_fork_reinit(self) -> None:
+        self.lock._at_fork_reinit()
+
+    def __repr__(self) -> str:
+        return f"<concx queue mutex over {self.lock!r}>"
+
+
+class Condition(threading.Condition):
+    """A condition of a queue: waits for threads, wakes threads and tasks."""
+
+    _waiters: deque[Any]
+    _is_owned: Any
+
+    def __init__(self, q: _Queue, mutex: Any, role: int) -> None:
+        super().__init__(mutex)
+        self._queue = weakref.ref(q)
+        self._role = role
+        self._owed: deque[tuple[int, int]] | None = getattr(mutex, "owed", None)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if self._owed and self._is_owned():
+            q = self._queue()
+            if q is not None:
+                deliver(q, self._owed)  # while this thread sleeps, nobody else would
+        try:
+            return super().wait(timeout)
+        except BaseException:
+            if self._is_owned():
+                super().notify()  # the wake may have been used up: pass it on
+            raise
+
+    def notify(self, n: int = 1) -> None:
+        super().notify(n)
+        self._wake_tasks(n)
+
+    def notify_all(self) -> None:
+        super().notify(len(self._waiters))
+        self._wake_tasks(ALL)
+
+    def _wake_tasks(self, n: int) -> None:
+        if self._owed is not None:
+            self._owed.append((self._role, n))  # our mutex delivers it when it is left
+            return
+        q = self._queue()
+        if q is not None:
+            deliver(q, deque([(self._role, n)]))
+
+
+def weigh(q: _Queue, item: Any) -> int:
+    """The weight of an item, by the queue's `weigher`."""
+    result = q._weigher(item)
+    weight = index(result)
+    if not 0 <= weight < 2**63:
+        raise ValueError(f"weigher() must return an int from 0 to 2**63-1, got {result!r}")
+    return weight
+
+
+class Load:
+    """The weights of what is in a weighted queue, whoever takes it out."""
+
+    __slots__ = ("count", "total", "weights")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total = 0
+        self.weights: dict[int, list[int]] = {}
+
+    def add(self, item: Any, weight: int) -> None:
+        self.weights.setdefault(id(item), []).append(weight)
+        self.total += weight
+        self.count += 1
+
+    def remove(self, item: Any) -> None:
+        known = self.weights.get(id(item))
+        if known:
+            self.total -= known.pop()
+            self.count -= 1
+            if not known:
+                del self.weights[id(item)]
+
+    def check(self, q: _Queue, c: Compat) -> None:
+        """Weigh again if somebody changed the container behind the queue's back."""
+        size = q._qsize()
+        if size == self.count:
+            return
+        old, self.weights, self.total, self.count = self.weights, {}, 0, 0
+        if not size or c.queue is _ABSENT:
+            return
+        for item in c.queue:
+            known = old.get(id(item))
+            self.add(item, known.pop() if known else weigh(q, item))
+
+
+class Compat:
+    """The state of a queue in the compatibility mode."""
+
+    __slots__ = (
+        "__weakref__",
+        "back",
+        "blocked",
+        "blocked_on_loop",
+        "conditions",
+        "drained",
+        "dropped",
+        "fresh",
+        "gets",
+        "high_water",
+        "is_shutdown",
+        "load",
+        "lock",
+        "moved",
+        "mutex",
+        "owed",
+        "owned",
+        "puts",
+        "queue",
+        "unfinished",
+        "wait_time",
+        "waiting",
+    )
+
+    def __init__(self, q: _Queue) -> None:
+        self.fresh = True  # the core has not handed over yet
+        self.moved: list[tuple[list[Any], int, bool]] = []  # what it handed over
+        self.back: list[Any] = []  # given back, on the way to the container
+        self.queue: Any = _ABSENT
+        self.unfinished: Any = 0
+        self.is_shutdown: Any = False
+        self.drained = False
+        self.load = None if q._weigher is None else Load()
+        self.puts = self.gets = self.high_water = self.dropped = self.blocked_on_loop = 0
+        self.blocked = [0, 0, 0]
+        self.waiting = [0, 0, 0]
+        self.wait_time = 0.0
+        self.use_mutex(q.mutex)
+        self.conditions: list[Any] = [q.not_empty, q.not_full, q.all_tasks_done]
+        _modes.add(self)
+
+    def use_mutex(self, mutex: Any) -> None:
+        self.mutex = mutex
+        ours = isinstance(mutex, Mutex)
+        self.lock: Any = mutex.lock if ours else mutex
+        self.owed: deque[tuple[int, int]] = mutex.owed if ours else deque()
+        self.owned = getattr(mutex, "_is_owned", bool)
+
+    def notify(self, role: int, n: int) -> None:
+        condition = self.conditions[role]
+        if n == ALL:
+            condition.notify_all()
+        else:
+            condition.notify(n)
+        if not isinstance(condition, Condition):
+            self.owed.append((role, n))
+
+    def count_done(self, n: int) -> None:
+        if n and self.unfinished > 0:
+            self.unfinished = max(self.unfinished - n, 0)
+            if not self.unfinished:
+                self.notify(JOINERS, ALL)
+
+    def after_fork(self) -> None:
+        """In the child: the other threads are gone, and what they held or waited for with them."""
+        if not self.owned():
+            self.lock._at_fork_reinit()
+        for condition in self.conditions:
+            condition._waiters.clear()
+        self.waiting = [0, 0, 0]
+
+
+_modes: weakref.WeakSet[Compat] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for c in list(_modes):
+        c.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+# --- the switch -----------------------------------------------------------------------------------
+
+
+def lazy(q: _Queue, name: str) -> Mutex | Condition:
+    """Make the mutex or a condition of `q`; the core asks once for each."""
+    return Mutex(q) if name == "mutex" else Condition(q, q.mutex, ROLES[name])
+
+
+def set_lazy(q: _Queue, name: str, value: Any) -> None:
+    """Put somebody's own mutex or condition in the place of ours."""
+    c = switch(q)
+    with c.lock:
+        if name == "mutex":
+            c.use_mutex(value)
+            c.conditions = [Condition(q, value, role) for role in ROLES.values()]
+        else:
+            c.conditions[ROLES[name]] = value
+
+
+def switch(q: _Queue) -> Compat:
+    """Bring `q` into the compatibility mode if it is not in it; its state."""
+    c: Compat | None = q._compat
+    if c is None:
+        c = Compat(q)
+        with c.lock:
+            c = _install(q, c)
+            if c.fresh:
+                complete(q, c)
+    return c
+
+
+def _install(q: _Queue, c: Compat) -> Compat:
+    installed: Compat = q._install_compat(c)
+    return installed
+
+
+def complete(q: _Queue, c: Compat) -> None:
+    """Fetch what the core holds; with the mutex held, and again if it was interrupted."""
+    if not c.moved:
+        # One C call: the items are in c.moved before a signal handler can raise.
+        c.moved.extend(map(QueueBase._native_move, (q,)))
+    items, unfinished, is_shutdown = c.moved[0]
+    queue = deque(items) if q._kind == "fifo" else list(items)
+    if c.fresh:  # a finaliser may have been faster
+        c.queue, c.unfinished, c.is_shutdown = queue, unfinished, is_shutdown
+        c.fresh, c.moved = False, []
+
+
+def opened(q: _Queue) -> Compat:
+    """The state of `q`, complete."""
+    c = switch(q)
+    if c.fresh:
+        with c.lock:
+            if c.fresh:
+                complete(q, c)
+    return c
+
+
+def init(q: _Queue, maxsize: Any) -> None:
+    """What `__init__` does in this mode: the container first, by the hook."""
+    c = opened(q)
+    c.queue = _ABSENT
+    c.drained = False
+    q._init(maxsize)
+    c.unfinished = 0
+    c.is_shutdown = False
+
+
+def settle(q: _Queue, c: Compat) -> None:
+    """Deliver what is owed; left to the last release while the calling thread holds the mutex."""
+    if not c.owned():
+        if c.owed:
+            deliver(q, c.owed)
+        if q._native_returned_count():
+            reclaim(q)
+
+
+def deliver(q: _Queue, owed: deque[tuple[int, int]]) -> None:
+    while owed:
+        try:
+            role, n = owed.popleft()
+        except IndexError:  # another thread delivers too
+            return
+        if role == TAKERS:
+            q._wake_takers(n)
+        elif role == GIVERS:
+            q._wake_givers(n)
+        else:
+            q._wake_joiners()
+
+
+def reclaim(q: _Queue) -> None:
+    """Take back what tasks were granted by the core and did not take; never waits for itself."""
+    c = opened(q)
+    if c.owned():
+        return  # the release of the mutex comes here again
+    with c.lock:
+        dropped = take_back(q, c)
+    deliver(q, c.owed)
+    del dropped
+
+
+def take_back(q: _Queue, c: Compat) -> list[Any]:
+    """Items that were given back go to the head; what must be dropped is returned."""
+    back = c.back
+    back.extend(chain.from_iterable(map(QueueBase._native_returned, (q,))))
+    n = len(back)
+    if c.drained:
+        c.count_done(n)
+        c.dropped += n
+        dropped, c.back = back, []
+        return dropped
+    # Each in one C call, so that a signal cannot come between pop and push; the last one first.
+    last_first = map(back.pop, repeat(-1, n))
+    queue = c.queue
+    if q._kind == "fifo" and isinstance(queue, deque):
+        queue.extendleft(last_first)
+    elif q._kind != "fifo" and isinstance(queue, list):
+        queue.extend(last_first)
+        if q._kind == "priority":
+            heapify(queue)
+    else:
+        for item in last_first:
+            q._put(item)
+    if n:
+        c.notify(TAKERS, n)
+    return []
+
+
+# --- attributes and hooks -------------------------------------------------------------------------
+
+
+def get_queue(q: _Queue) -> Any:
+    """The attribute `queue`, live."""
+    queue = opened(q).queue
+    if queue is _ABSENT:
+        message = f"{type(q).__name__!r} object has no attribute 'queue'"
+        raise AttributeError(message, name="queue", obj=q)
+    return queue
+
+
+def set_queue(q: _Queue, value: Any) -> None:
+    """Assign the attribute `queue`."""
+    opened(q).queue = value
+
+
+def get_unfinished(q: _Queue) -> Any:
+    """The attribute `unfinished_tasks`."""
+    return opened(q).unfinished
+
+
+def set_unfinished(q: _Queue, n: Any) -> None:
+    """Assign the attribute `unfinished_tasks`; wakes nobody, as in the standard library."""
+    opened(q).unfinished = n
+
+
+def get_shutdown(q: _Queue) -> Any:
+    """The attribute `is_shutdown`."""
+    return opened(q).is_shutdown
+
+
+def set_shutdown(q: _Queue, value: Any) -> None:
+    """Assign the attribute `is_shutdown`; wakes nobody, as in the standard library."""
+    opened(q).is_shutdown = value
+
+
+def resized(q: _Queue) -> None:
+    """Wake the putters after an assignment to `maxsize`, if the mutex is free or ours."""
+    c = opened(q)
+    if c.lock.acquire(False):
+        try:
+            c.notify(GIVERS, ALL)
+        finally:
+            c.lock.release()
+            settle(q, c)
+
+
+def hook_init(q: _Queue, maxsize: Any) -> None:
+    """What `_init` does unless it is overridden."""
+    set_queue(q, deque() if q._kind == "fifo" else [])
+
+
+def hook_qsize(q: _Queue) -> int:
+    """What `_qsize` does unless it is overridden."""
+    return len(get_queue(q))
+
+
+def hook_put(q: _Queue, item: Any) -> None:
+    """What `_put` does unless it is overridden."""
+    if q._kind == "priority":
+        heappush(get_queue(q), item)
+    else:
+        get_queue(q).append(item)
+
+
+def hook_get(q: _Queue) -> Any:
+    """What `_get` does unless it is overridden."""
+    queue = get_queue(q)
+    if q._kind == "fifo":
+        return queue.popleft()
+    return queue.pop() if q._kind == "lifo" else heappop(queue)
+
+
+def is_native(q: _Queue, hook: Any) -> bool:
+    return type(hook) is BuiltinMethodType and hook.__self__ is q
