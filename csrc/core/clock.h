@@ -6,9 +6,9 @@
 #ifndef CX_CORE_CLOCK_H
 #define CX_CORE_CLOCK_H
 
-#include <time.h>
-
 #include "core/config.h"
+
+#include <time.h>
 
 #define CX_FOREVER INT64_MAX
 #define CX_SECOND INT64_C(1000000000)

@@ -1,39 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "core/queue.h"
 
-#include "core/port.h"
-
-void
-cx_queue_init(struct cx_queue *q, enum cx_discipline discipline, bool weighted)
-{
-    *q = (struct cx_queue){.discipline = (uint8_t)discipline, .limit = INT64_MAX};
-    q->max_weight = INT64_MAX;
-    q->plain = discipline != CX_PRIORITY && !weighted;
-    cx_guard_init(&q->guard);
-    cx_heap_init(&q->store, weighted);
-    cx_waitlist_init(&q->takers);
-    cx_waitlist_init(&q->givers);
-    cx_waitlist_init(&q->joiners);
-}
-
-void
-cx_queue_fini(struct cx_queue *q)
-{
-    cx_buffer_fini(&q->store.b);
-}
-
 /* From here to cx_queue_put: under the guard. */
-
-static int64_t
-length(const struct cx_queue *q)
-{
-    return (int64_t)(q->store.b.count + q->returned_count);
-}
 
 static bool
 fits(const struct cx_queue *q, int64_t weight)
 {
-    return length(q) + q->reserved < q->limit &&
+    return cx_queue_len(q) + q->reserved < q->limit &&
            (q->max_weight == INT64_MAX ||
             weight <= q->max_weight - q->weight - q->reserved_weight);
 }
@@ -59,8 +32,8 @@ count_put(struct cx_queue *q)
 {
     q->stats.puts++;
     q->unfinished++;
-    if ((uint64_t)length(q) > q->stats.high_water) {
-        q->stats.high_water = (uint64_t)length(q);
+    if ((uint64_t)cx_queue_len(q) > q->stats.high_water) {
+        q->stats.high_water = (uint64_t)cx_queue_len(q);
     }
 }
 
@@ -291,7 +264,7 @@ get(struct cx_queue *q, struct cx_queue_op *op, struct cx_node *node)
     if (status != CX_OK) {
         return status;
     }
-    if (length(q) > 0) {
+    if (cx_queue_len(q) > 0) {
         return take(q, op);
     }
     if (q->closed) {
@@ -314,6 +287,39 @@ cx_queue_get(struct cx_queue *q, struct cx_queue_op *op, struct cx_node *node)
     return status;
 }
 
+size_t
+cx_queue_put_batch(struct cx_queue *q, void *const *items, size_t n)
+{
+    struct cx_buffer *b = &q->store.b;
+    size_t done = 0;
+    cx_guard_take(&q->guard);
+    if (q->plain && q->takers.head == NULL && q->givers.head == NULL) {
+        while (done < n && fits(q, 1) && cx_buffer_push(b, items[done], 1)) { /* LP of each */
+            count_put(q);
+            done++;
+        }
+    }
+    cx_guard_release(&q->guard);
+    return done;
+}
+
+size_t
+cx_queue_get_batch(struct cx_queue *q, void **items, size_t n)
+{
+    struct cx_buffer *b = &q->store.b;
+    size_t done = 0;
+    cx_guard_take(&q->guard);
+    if (q->plain && q->returned == NULL) {
+        while (done < n && b->count > 0) {
+            items[done++] = q->discipline == CX_FIFO ? cx_buffer_pop_front(b)
+                                                     : cx_buffer_pop_back(b); /* LP of each */
+        }
+        q->stats.gets += done;
+    }
+    cx_guard_release(&q->guard);
+    return done;
+}
+
 static enum cx_status
 peek(struct cx_queue *q, struct cx_queue_op *op)
 {
@@ -325,7 +331,7 @@ peek(struct cx_queue *q, struct cx_queue_op *op)
     if (status != CX_OK) {
         return status;
     }
-    if (length(q) == 0) {
+    if (cx_queue_len(q) == 0) {
         return q->closed ? CX_CLOSED : CX_EMPTY;
     }
     op->item = q->returned != NULL
@@ -354,9 +360,7 @@ cx_queue_fill(struct cx_queue *q, struct cx_queue_op *op)
     if (status != CX_UNDECIDED) {
         q->reserved--;
         q->reserved_weight -= op->weight;
-    }
-    if (status != CX_OK && status != CX_UNDECIDED) {
-        settle(q, &op->wakes);
+        settle(q, &op->wakes); /* also after CX_OK: an item that was handed over frees its slot */
     }
     cx_guard_release(&q->guard);
     return status;
@@ -416,27 +420,6 @@ cx_queue_give_back(struct cx_queue *q, struct cx_node *node, struct cx_wakes *wa
     return dropped;
 }
 
-void *
-cx_queue_pop_returned(struct cx_node **returned, struct cx_waiter **spent)
-{
-    struct cx_node *node = *returned;
-    void *item = node->item;
-    *returned = node->next;
-    node->waiter->node.spent = *spent;
-    *spent = node->waiter;
-    return item;
-}
-
-void
-cx_queue_recycle(struct cx_waiter **spent)
-{
-    while (*spent != NULL) {
-        struct cx_waiter *waiter = *spent;
-        *spent = waiter->node.spent;
-        cx_waiter_recycle(waiter);
-    }
-}
-
 void
 cx_queue_leave(struct cx_queue *q, struct cx_waitlist *list, struct cx_node *node,
                struct cx_wakes *wakes)
@@ -465,97 +448,10 @@ cx_queue_done(struct cx_queue *q, struct cx_wakes *wakes)
     return status;
 }
 
-enum cx_status
-cx_queue_join(struct cx_queue *q, struct cx_node *node)
-{
-    enum cx_status status = CX_OK;
-    cx_guard_take(&q->guard);
-    if (q->moved) {
-        status = CX_MOVED;
-    }
-    else if (q->unfinished != 0) {
-        cx_waitlist_push(&q->joiners, node);
-        status = CX_WAIT;
-    }
-    cx_guard_release(&q->guard);
-    return status;
-}
-
-void
-cx_queue_close(struct cx_queue *q, bool drained)
-{
-    cx_guard_take(&q->guard);
-    q->closed = true; /* LP */
-    q->drained = q->drained || drained;
-    q->plain = false;
-    cx_guard_release(&q->guard);
-}
-
-void
-cx_queue_move(struct cx_queue *q)
-{
-    cx_guard_take(&q->guard);
-    q->moved = true; /* LP */
-    q->plain = false;
-    cx_guard_release(&q->guard);
-}
-
-void
-cx_queue_take_all(struct cx_queue *q, struct cx_buffer *store, struct cx_node **returned,
-                  bool done)
-{
-    cx_guard_take(&q->guard);
-    int64_t count = length(q);
-    *store = q->store.b; /* LP */
-    *returned = q->returned;
-    cx_buffer_init(&q->store.b, store->weighted);
-    q->store.version++;
-    q->returned = NULL;
-    q->returned_count = 0;
-    q->weight = 0;
-    if (done) {
-        q->unfinished = q->unfinished > count ? q->unfinished - count : 0;
-    }
-    cx_guard_release(&q->guard);
-}
-
-void
-cx_queue_set_limit(struct cx_queue *q, int64_t limit)
-{
-    cx_guard_take(&q->guard);
-    q->limit = limit;
-    cx_guard_release(&q->guard);
-}
-
-void
-cx_queue_set_unfinished(struct cx_queue *q, int64_t unfinished)
-{
-    cx_guard_take(&q->guard);
-    q->unfinished = unfinished;
-    cx_guard_release(&q->guard);
-}
-
 void
 cx_queue_settle(struct cx_queue *q, struct cx_wakes *wakes)
 {
     cx_guard_take(&q->guard);
     settle(q, wakes);
-    cx_guard_release(&q->guard);
-}
-
-void
-cx_queue_look(struct cx_queue *q, struct cx_queue_view *view)
-{
-    cx_guard_take(&q->guard);
-    *view = (struct cx_queue_view){
-        .len = (size_t)length(q),
-        .reserved = q->reserved,
-        .unfinished = q->unfinished,
-        .weight = q->weight,
-        .takers = cx_waitlist_count(&q->takers),
-        .givers = cx_waitlist_count(&q->givers),
-        .joiners = cx_waitlist_count(&q->joiners),
-        .stats = q->stats,
-    };
     cx_guard_release(&q->guard);
 }

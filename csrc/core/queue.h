@@ -46,7 +46,7 @@ struct cx_queue {
     struct cx_heap store;
     struct cx_node *returned;    /* items given back, oldest grant first; keeps their waiters */
     size_t returned_count;
-    int64_t limit;               /* items; INT64_MAX: none */
+    int64_t limit;               /* items; INT64_MAX: none; read anywhere, relaxed */
     int64_t max_weight;          /* INT64_MAX: none */
     int64_t reserved;            /* slots granted and not filled yet */
     int64_t weight, reserved_weight;
@@ -84,6 +84,13 @@ cx_queue_op_init(struct cx_queue_op *op, void *item, int64_t weight)
     cx_heap_plan_init(&op->plan);
 }
 
+/* Items in it; under the guard. */
+static inline int64_t
+cx_queue_len(const struct cx_queue *q)
+{
+    return (int64_t)(q->store.b.count + q->returned_count);
+}
+
 /* The common case, inline: true if the item was stored and nobody had to be told. */
 static inline bool
 cx_queue_put_fast(struct cx_queue *q, void *item)
@@ -92,7 +99,7 @@ cx_queue_put_fast(struct cx_queue *q, void *item)
     bool done = false;
     cx_guard_take(&q->guard);
     if (CX_LIKELY(q->plain && q->takers.head == NULL && b->count < b->capacity &&
-                  (int64_t)(b->count + q->returned_count) + q->reserved < q->limit)) {
+                  cx_queue_len(q) + q->reserved < q->limit)) {
         b->items[cx_buffer_slot(b, b->count)] = item;
         uint64_t count = ++b->count; /* LP */
         q->stats.puts++;
@@ -138,6 +145,10 @@ struct cx_queue_view {
 enum cx_status cx_queue_put(struct cx_queue *q, struct cx_queue_op *op, struct cx_node *node);
 /* OK, WAIT, EMPTY, CLOSED, MOVED, NOMEM, UNDECIDED. */
 enum cx_status cx_queue_get(struct cx_queue *q, struct cx_queue_op *op, struct cx_node *node);
+/* As many of n items as go in, or come out, at once; 0 where only the single form knows (a priority
+ * queue, waiting takers, weights).  After some were taken, settle. */
+size_t cx_queue_put_batch(struct cx_queue *q, void *const *items, size_t n);
+size_t cx_queue_get_batch(struct cx_queue *q, void **items, size_t n);
 /* The item that would come out next, retained: OK, EMPTY, CLOSED, MOVED, NOMEM, UNDECIDED. */
 enum cx_status cx_queue_peek(struct cx_queue *q, struct cx_queue_op *op);
 /* A granted slot becomes an item: OK, CLOSED, MOVED, NOMEM, UNDECIDED.  Gone unless UNDECIDED. */
@@ -152,7 +163,7 @@ void cx_queue_leave(struct cx_queue *q, struct cx_waitlist *list, struct cx_node
                     struct cx_wakes *wakes);
 /* One item is done: OK, EMPTY (none was unfinished). */
 enum cx_status cx_queue_done(struct cx_queue *q, struct cx_wakes *wakes);
-/* OK, WAIT, MOVED. */
+/* OK, WAIT, MOVED; FULL where it would wait and there is no node. */
 enum cx_status cx_queue_join(struct cx_queue *q, struct cx_node *node);
 void cx_queue_close(struct cx_queue *q, bool drained);
 void cx_queue_move(struct cx_queue *q);
@@ -166,6 +177,11 @@ void cx_queue_set_limit(struct cx_queue *q, int64_t limit);
 void cx_queue_set_unfinished(struct cx_queue *q, int64_t unfinished);
 /* Grants whatever is due; more is due as long as `wakes` comes back full. */
 void cx_queue_settle(struct cx_queue *q, struct cx_wakes *wakes);
+/* For the compatibility mode: enlists, and wakes at most n with CX_MOVED (look again); how many of
+ * the n are still to be woken by another call. */
+void cx_queue_enlist(struct cx_queue *q, struct cx_waitlist *list, struct cx_node *node);
+size_t cx_queue_wake(struct cx_queue *q, struct cx_waitlist *list, size_t n,
+                     struct cx_wakes *wakes);
 void cx_queue_look(struct cx_queue *q, struct cx_queue_view *view);
 
 #endif

@@ -165,14 +165,14 @@ chain(struct cx_ringqueue *q, enum cx_ringqueue_side side, struct cx_wakes *wake
 }
 
 /* After k words went in or out on `side`.  Where the GIL excludes, one that is woken wakes the next
- * when it has the GIL; elsewhere they may as well run at once.  One place is kept for the chain. */
+ * when it has the GIL; elsewhere some may as well run at once, and the chain sees to the rest. */
 static inline void
 tell_others(struct cx_ringqueue *q, enum cx_ringqueue_side side, size_t k, struct cx_wakes *wakes)
 {
     enum cx_ringqueue_side other = side == CX_GETTERS ? CX_PUTTERS : CX_GETTERS;
     cx_turnstile_announce(q->native);
     if (cx_turnstile_waiting(&q->sides[other])) {
-        size_t most = CX_WITH_GIL ? 1 : k < CX_WAKES - 1 ? k : CX_WAKES - 1;
+        size_t most = CX_WITH_GIL ? 1 : k < CX_WAKES / 2 ? k : CX_WAKES / 2;
         cx_turnstile_wake(&q->sides[other], most, wakes);
     }
     chain(q, side, wakes);

@@ -26,10 +26,6 @@
 #include "core/atomic.h"
 #include "core/status.h"
 
-#ifndef CX_BUSY
-#define CX_BUSY ((enum cx_status)(CX_MOVED + 1)) /* another thread is inside where one may be */
-#endif
-
 #define CX_SPSC_INSIDE 1u
 #define CX_SPSC_CLOSED 2u
 #define CX_SPSC_MAX (UINT64_C(1) << 40) /* words */

@@ -19,7 +19,8 @@ enum cx_status {
     CX_INTR,      /* a signal arrived first */
     CX_NOMEM,     /* no memory; nothing was changed */
     CX_TOO_BIG,   /* the item can never fit */
-    CX_MOVED      /* the structure was switched to its compatibility mode */
+    CX_MOVED,     /* the structure was switched to its compatibility mode */
+    CX_BUSY       /* another thread is inside where only one may be */
 };
 
 #endif

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+/* binding/errors.h - the one place that turns a cx_status into an exception. */
+#ifndef CX_BINDING_ERRORS_H
+#define CX_BINDING_ERRORS_H
+
+#include "binding/module.h"
+#include "core/status.h"
+
+/* Sets the exception for a status that is not CX_OK and returns NULL.  A signal's exception is set
+ * already (CX_INTR). */
+PyObject *cxb_raise(struct cxb_state *state, enum cx_status status);
+
+#endif

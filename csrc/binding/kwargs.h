@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+/* binding/kwargs.h - arguments of vectorcall methods, bound to named parameters.
+ *
+ * The messages are those of functions written in Python, so that a drop-in fails like its twin.
+ */
+#ifndef CX_BINDING_KWARGS_H
+#define CX_BINDING_KWARGS_H
+
+#include "binding/compat.h"
+
+struct cxb_signature {
+    const char *function;
+    int required;             /* how many of the names must be given */
+    const char *names[8];     /* ends with NULL */
+};
+
+/* Borrowed references in out[], NULL where not given.  0, or -1 with TypeError. */
+int cxb_bind(const struct cxb_signature *signature, PyObject *const *args, Py_ssize_t nargs,
+             PyObject *kwnames, PyObject **out);
+
+/* The truth of an argument that may be missing: 0, 1, or -1 with an exception. */
+static inline int
+cxb_truth(PyObject *object, int missing)
+{
+    return object == NULL       ? missing
+           : object == Py_True  ? 1
+           : object == Py_False ? 0
+                                : PyObject_IsTrue(object);
+}
+
+#endif

@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: MIT
+#include "binding/loopport.h"
+
+#include <unistd.h>
+
+#if defined(__linux__)
+#include <sys/eventfd.h>
+#endif
+
+#include "core/fork.h"
+
+/* How many futures one loop iteration resolves; the rest waits for the next. */
+#define DRAIN_AT_ONCE 512
+
+typedef struct {
+    PyObject_HEAD
+    struct cx_port *port;
+    struct cxb_state *state;
+    bool called;
+} TokenObject;
+
+PyObject *
+cxb_running_loop(struct cxb_state *state)
+{
+    if (state->running_loop == NULL) {
+        PyObject *modules = PyImport_GetModuleDict(), *events = NULL;
+        PyObject *name = PyUnicode_FromString("asyncio.events");
+        int found = name == NULL ? -1 : cxb_dict_get(modules, name, &events);
+        Py_XDECREF(name);
+        Py_XDECREF(events);
+        if (found <= 0) {
+            return found < 0 ? NULL : Py_NewRef(Py_None);
+        }
+        if (cxb_import_once(&state->running_loop, "asyncio.events", "_get_running_loop") == NULL) {
+            return NULL;
+        }
+    }
+    return PyObject_CallNoArgs(state->running_loop);
+}
+
+/* Resolves the loop future of a waiter, in its loop's thread, unless it is done already. */
+static void
+resolve(struct cx_waiter *waiter)
+{
+    PyObject *future = cx_xchg_acq_rel(&waiter->future, NULL);
+    if (future == NULL) {
+        return;
+    }
+    PyObject *done = PyObject_CallMethod(future, "done", NULL);
+    PyObject *set = done == Py_False ? PyObject_CallMethod(future, "set_result", "O", Py_None)
+                                     : Py_XNewRef(done);
+    if (set == NULL) {
+        PyErr_WriteUnraisable(future);
+    }
+    Py_XDECREF(done);
+    Py_XDECREF(set);
+    Py_DECREF(future);
+}
+
+/* The loop will never come: what was granted to its tasks goes back to where it came from. */
+static void
+return_grant(struct cx_waiter *waiter)
+{
+    if (cx_waiter_settle(waiter, CX_RETURNED)) {
+        PyObject *owner = cx_xchg_acq_rel(&waiter->owner, NULL);
+        const struct cxb_wait_ops *ops = waiter->ops;
+        ops->give_back(owner, &waiter->node);
+        Py_DECREF(owner);
+    }
+    PyObject *future = cx_xchg_acq_rel(&waiter->future, NULL);
+    Py_XDECREF(future);
+    cx_waiter_unref(waiter);
+}
+
+/* Giving back may grant to the next task of the same dead loop, which ends here again: whoever
+ * finds the work under way leaves a request and goes. */
+static void
+abandon(struct cx_port *port)
+{
+    PyObject *error = cxb_error_set_aside();
+    cx_port_ref(port);
+    if (cx_fetch_add_acq_rel(&port->abandons, 1) == 0) {
+        uint32_t seen;
+        do {
+            bool more;
+            seen = cx_load_acquire(&port->abandons);
+            struct cx_waiter *waiter = cx_port_take(port, SIZE_MAX, &more);
+            while (waiter != NULL) {
+                struct cx_waiter *next = waiter->next;
+                return_grant(waiter);
+                waiter = next;
+            }
+        } while (!cx_cas_acq_rel(&port->abandons, &seen, 0));
+    }
+    cx_port_unref(port);
+    cxb_error_put_back(error);
+}
+
+static void
+drain(struct cxb_state *state, struct cx_port *port)
+{
+    bool more;
+    struct cx_waiter *waiter = cx_port_take(port, DRAIN_AT_ONCE, &more);
+    while (waiter != NULL) {
+        struct cx_waiter *next = waiter->next;
+        resolve(waiter);
+        cx_waiter_unref(waiter);
+        waiter = next;
+    }
+    if (more && cx_xchg_acq_rel(&port->armed, 1) == 0) {
+        cxb_port_tell(state, port);
+    }
+}
+
+static PyObject *
+token_call(TokenObject *self, PyObject *args, PyObject *kwargs)
+{
+    (void)args;
+    (void)kwargs;
+    if (!self->called) {
+        self->called = true;
+        drain(self->state, self->port);
+    }
+    Py_RETURN_NONE;
+}
+
+static void
+token_dealloc(TokenObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (!self->called) {
+        abandon(self->port);
+    }
+    cx_port_unref(self->port);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static int
+token_traverse(TokenObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    return 0;
+}
+
+static PyType_Slot token_slots[] = {
+    {Py_tp_call, token_call},
+    {Py_tp_dealloc, token_dealloc},
+    {Py_tp_traverse, token_traverse},
+    {0, NULL},
+};
+
+PyType_Spec cxb_token_spec = {
+    .name = "concx._core.LoopToken",
+    .basicsize = sizeof(TokenObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+             Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = token_slots,
+};
+
+static PyObject *
+token_new(struct cxb_state *state, struct cx_port *port)
+{
+    TokenObject *token = (TokenObject *)state->token_type->tp_alloc(state->token_type, 0);
+    if (token != NULL) {
+        token->port = cx_port_ref(port);
+        token->state = state;
+    }
+    return (PyObject *)token;
+}
+
+void
+cxb_port_tell(struct cxb_state *state, struct cx_port *port)
+{
+    PyObject *loop = cxb_weakref_get(port->loop);
+    PyObject *token = loop == NULL ? NULL : token_new(state, port);
+    if (token == NULL) {
+        PyErr_Clear();
+        abandon(port);
+        Py_XDECREF(loop);
+        return;
+    }
+    PyObject *handle = PyObject_CallMethod(loop, "call_soon_threadsafe", "O", token);
+    if (handle == NULL) {
+        /* The token dies uncalled and gives everything back.  A closed loop is expected; a signal
+         * that came just now must not be lost with it. */
+        bool interrupted = PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);
+        PyErr_Clear();
+        if (interrupted) {
+            PyErr_SetInterrupt();
+        }
+    }
+    Py_XDECREF(handle);
+    Py_DECREF(token);
+    Py_DECREF(loop);
+}
+
+/* The loop in which a task of this thread is at this moment being stepped; a new reference, NULL
+ * without an error if there is none.  Only then may its futures be resolved directly: outside a
+ * step (in a signal handler, say) the loop may be asleep in its selector. */
+static PyObject *
+loop_of_running_task(struct cxb_state *state)
+{
+    PyObject *loop = cxb_running_loop(state);
+    if (loop == NULL || loop == Py_None) {
+        PyErr_Clear();
+        Py_XDECREF(loop);
+        return NULL;
+    }
+    PyObject *task = NULL;
+    if (cxb_import_once(&state->current_task, "asyncio", "current_task") != NULL) {
+        task = PyObject_CallOneArg(state->current_task, loop);
+    }
+    if (task == NULL || task == Py_None) {
+        PyErr_Clear();
+        Py_XDECREF(task);
+        Py_DECREF(loop);
+        return NULL;
+    }
+    Py_DECREF(task);
+    return loop;
+}
+
+void
+cxb_port_shortcut(struct cxb_state *state, struct cx_wakes *wakes)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < wakes->count; i++) {
+        any = any || wakes->waiters[i]->kind == CX_TASK;
+    }
+    PyObject *loop = any ? loop_of_running_task(state) : NULL;
+    if (loop == NULL) {
+        return;
+    }
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < wakes->count; i++) {
+        struct cx_waiter *waiter = wakes->waiters[i];
+        PyObject *its = waiter->kind == CX_TASK ? cxb_weakref_get(waiter->port->loop) : NULL;
+        if (its == loop) {
+            resolve(waiter);
+            cx_waiter_unref(waiter);
+        }
+        else {
+            wakes->waiters[kept++] = waiter;
+        }
+        Py_XDECREF(its);
+    }
+    wakes->count = kept;
+    Py_DECREF(loop);
+}
+
+static void
+drop_loop(void *loop)
+{
+    Py_XDECREF((PyObject *)loop);
+}
+
+static LoopPortObject *
+face_new(struct cxb_state *state, PyObject *loop, PyObject *key)
+{
+    PyObject *ref = PyWeakref_NewRef(loop, NULL);
+    if (ref == NULL) {
+        return NULL;
+    }
+    cx_port_drop = drop_loop;
+    struct cx_port *port = cx_port_new(ref);
+    if (port == NULL) {
+        Py_DECREF(ref);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    LoopPortObject *face =
+        (LoopPortObject *)state->loopport_type->tp_alloc(state->loopport_type, 0);
+    if (face == NULL) {
+        cx_port_unref(port);
+        return NULL;
+    }
+    face->port = port;
+    face->state = state;
+    face->key = Py_NewRef(key);
+    PyObject *weak = PyWeakref_NewRef((PyObject *)face, NULL);
+    if (weak == NULL || PyDict_SetItem(state->ports, key, weak) < 0) {
+        Py_CLEAR(face);
+    }
+    Py_XDECREF(weak);
+    return face;
+}
+
+/* The face in the table if it is this loop's, of this process, and alive. */
+static LoopPortObject *
+face_known(struct cxb_state *state, PyObject *loop, PyObject *key)
+{
+    PyObject *weak;
+    if (cxb_dict_get(state->ports, key, &weak) <= 0) {
+        return NULL;
+    }
+    LoopPortObject *face = (LoopPortObject *)cxb_weakref_get(weak);
+    Py_DECREF(weak);
+    if (face == NULL) {
+        return NULL;
+    }
+    PyObject *its = cxb_weakref_get(face->port->loop);
+    bool fits = its == loop && face->port->generation == cx_fork_generation();
+    Py_XDECREF(its);
+    if (!fits) {
+        Py_CLEAR(face);
+    }
+    return face;
+}
+
+LoopPortObject *
+cxb_port_of_loop(struct cxb_state *state, PyObject *loop)
+{
+    PyObject *key = PyLong_FromVoidPtr(loop);
+    if (key == NULL) {
+        return NULL;
+    }
+    LoopPortObject *face = face_known(state, loop, key);
+    if (face == NULL && !PyErr_Occurred()) {
+        face = face_new(state, loop, key);
+    }
+    Py_DECREF(key);
+    return face;
+}
+
+/* The loop's reader callback for the event descriptor. */
+static PyObject *
+loopport_drain(LoopPortObject *self, PyObject *unused)
+{
+    (void)unused;
+    uint64_t count;
+    ssize_t got = read(self->port->event_fd, &count, sizeof count);
+    (void)got; /* nothing to read: another drain was faster */
+    drain(self->state, self->port);
+    Py_RETURN_NONE;
+}
+
+int
+cxb_port_watch(LoopPortObject *face, PyObject *loop)
+{
+#if defined(__linux__)
+    if (face->port->event_fd >= 0) {
+        return 0;
+    }
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (fd < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    PyObject *drain_method = PyObject_GetAttrString((PyObject *)face, "_drain");
+    PyObject *added = drain_method == NULL ? NULL
+                                           : PyObject_CallMethod(loop, "add_reader", "iO", fd,
+                                                                 drain_method);
+    Py_XDECREF(drain_method);
+    if (added == NULL) {
+        close(fd);
+        return -1;
+    }
+    Py_DECREF(added);
+    face->port->event_fd = fd;
+    return 0;
+#else
+    (void)face;
+    (void)loop;
+    PyErr_SetString(PyExc_NotImplementedError,
+                    "threads without the interpreter can wake event loops on Linux only");
+    return -1;
+#endif
+}
+
+static void
+loopport_dealloc(LoopPortObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject *error = cxb_error_set_aside();
+    PyObject_GC_UnTrack(self);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    if (self->port->event_fd >= 0) {
+        abandon(self->port); /* the loop has forgotten its reader: it was closed */
+    }
+    PyObject *weak = NULL;
+    if (self->key != NULL && self->state->ports != NULL &&
+        cxb_dict_get(self->state->ports, self->key, &weak) > 0) {
+        PyObject *other = cxb_weakref_get(weak);
+        Py_DECREF(weak);
+        if (other == NULL && PyDict_DelItem(self->state->ports, self->key) < 0) {
+            PyErr_Clear();
+        }
+        Py_XDECREF(other);
+    }
+    Py_CLEAR(self->key);
+    cx_port_unref(self->port);
+    cxb_error_put_back(error);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static int
+loopport_traverse(LoopPortObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    return 0;
+}
+
+static PyMethodDef loopport_methods[] = {
+    {"_drain", (PyCFunction)loopport_drain, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef loopport_members[] = {
+    {"__weaklistoffset__", Py_T_PYSSIZET, offsetof(LoopPortObject, weakrefs), Py_READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot loopport_slots[] = {
+    {Py_tp_dealloc, loopport_dealloc},
+    {Py_tp_traverse, loopport_traverse},
+    {Py_tp_methods, loopport_methods},
+    {Py_tp_members, loopport_members},
+    {0, NULL},
+};
+
+PyType_Spec cxb_loopport_spec = {
+    .name = "concx._core.LoopPort",
+    .basicsize = sizeof(LoopPortObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+             Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = loopport_slots,
+};

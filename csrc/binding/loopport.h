@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+/* binding/loopport.h - one event loop's port: how threads wake its tasks.
+ *
+ * LoopPort is the Python face of a cx_port.  Suspended awaits of a loop share one face; the table
+ * in the module state knows it weakly.  The core port knows its loop weakly too, so that a loop
+ * nobody runs any more can be collected with all that waits in it.
+ *
+ * Telling a loop is call_soon_threadsafe(token).  The token drains the port when it is called; if
+ * it dies uncalled (a closed loop clears its handles silently, or refuses them), everything that
+ * the port holds is given back, to be granted to somebody else.
+ */
+#ifndef CX_BINDING_LOOPPORT_H
+#define CX_BINDING_LOOPPORT_H
+
+#include "binding/module.h"
+#include "core/port.h"
+
+/* What a task's waiter knows about the object it waits for. */
+struct cxb_wait_ops {
+    /* The grant in `node` was RETURNED: hand it back to the owner.  Never fails. */
+    void (*give_back)(PyObject *owner, struct cx_node *node);
+};
+
+typedef struct {
+    PyObject_HEAD
+    struct cx_port *port;
+    struct cxb_state *state;
+    PyObject *key; /* in the table */
+    PyObject *weakrefs;
+} LoopPortObject;
+
+/* A new reference to the loop that runs in this thread or None; NULL with an error.  Does not
+ * import asyncio if nobody has. */
+PyObject *cxb_running_loop(struct cxb_state *state);
+
+/* The face of a loop's port, made on first use. */
+LoopPortObject *cxb_port_of_loop(struct cxb_state *state, PyObject *loop);
+
+/* Makes the loop watch an event descriptor, for threads without the interpreter: 0 or -1. */
+int cxb_port_watch(LoopPortObject *face, PyObject *loop);
+
+/* Delivers wakes for tasks of the loop whose task runs in this very thread, without the port. */
+void cxb_port_shortcut(struct cxb_state *state, struct cx_wakes *wakes);
+
+/* Tells the loop to come and drain; if it cannot be told, gives everything back. */
+void cxb_port_tell(struct cxb_state *state, struct cx_port *port);
+
+#endif

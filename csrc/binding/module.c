@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+#include "binding/module.h"
+
+#include "binding/block.h"
+
+static struct cxb_type_entry type_table[] = {
+#define ENTRY(name, is_public) {&cxb_##name##_spec, offsetof(struct cxb_state, name##_type), is_public}
+    ENTRY(await, false),      ENTRY(loopport, false),   ENTRY(token, false),
+    ENTRY(consumer, false),   ENTRY(queuebase, true),   ENTRY(simplequeue, true),
+    ENTRY(ringqueue, true),   ENTRY(spscqueue, true),   ENTRY(stack, true),
+    ENTRY(ringiter, false),
+#undef ENTRY
+};
+
+PyObject *
+cxb_import_once(PyObject **slot, const char *module, const char *attribute)
+{
+    if (*slot == NULL) {
+        PyObject *from = PyImport_ImportModule(module);
+        PyObject *found = from == NULL        ? NULL
+                          : attribute == NULL ? Py_NewRef(from)
+                                              : PyObject_GetAttrString(from, attribute);
+        Py_XDECREF(from);
+        PyObject *expected = NULL;
+        /* Two threads may get here at once; the first one's stays. */
+        if (found != NULL && !cx_cas_acq_rel(slot, &expected, found)) {
+            Py_DECREF(found);
+        }
+    }
+    return *slot;
+}
+
+struct cxb_state *
+cxb_state_of_type(PyTypeObject *type)
+{
+    PyObject *module = PyType_GetModuleByDef(type, &cxb_module_def);
+    return module == NULL ? NULL : cxb_state_of_module(module);
+}
+
+static PyObject *
+build_info(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+#if defined(CX_TSAN)
+    const char *sanitizer = "thread";
+#elif defined(__SANITIZE_ADDRESS__)
+    const char *sanitizer = "address";
+#else
+    const char *sanitizer = NULL;
+#endif
+#if defined(CX_URCU_VERSION)
+    const char *urcu = CX_URCU_VERSION;
+#else
+    const char *urcu = NULL;
+#endif
+#if defined(NDEBUG)
+    PyObject *debug = Py_False;
+#else
+    PyObject *debug = Py_True;
+#endif
+    return Py_BuildValue("{s:s, s:O, s:O, s:z, s:O, s:z}", "compiler", __VERSION__, "gil",
+                         CX_WITH_GIL ? Py_True : Py_False, "futex", CX_FUTEX ? Py_True : Py_False,
+                         "urcu", urcu, "debug", debug, "sanitizer", sanitizer);
+}
+
+static PyMethodDef module_methods[] = {
+    {"build_info", build_info, METH_NOARGS,
+     PyDoc_STR("build_info()\n--\n\nHow this extension was built, as a dict.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static int
+add_types(PyObject *module, struct cxb_state *state)
+{
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(type_table); i++) {
+        PyObject *type = PyType_FromModuleAndSpec(module, type_table[i].spec, NULL);
+        if (type == NULL) {
+            return -1;
+        }
+        *(PyTypeObject **)((char *)state + type_table[i].offset) = (PyTypeObject *)type;
+        if (type_table[i].is_public && PyModule_AddType(module, (PyTypeObject *)type) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* The exceptions are the standard library's own; ShutDown came with 3.13. */
+static int
+add_exceptions(PyObject *module, struct cxb_state *state)
+{
+    PyObject *std = PyImport_ImportModule("queue");
+    if (std == NULL) {
+        return -1;
+    }
+    state->Empty = PyObject_GetAttrString(std, "Empty");
+    state->Full = PyObject_GetAttrString(std, "Full");
+    state->std_queue = PyObject_GetAttrString(std, "Queue");
+    state->std_lifo = PyObject_GetAttrString(std, "LifoQueue");
+    state->std_priority = PyObject_GetAttrString(std, "PriorityQueue");
+    state->ShutDown = PyObject_GetAttrString(std, "ShutDown");
+    Py_DECREF(std);
+    if (state->ShutDown == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+        state->ShutDown = PyErr_NewExceptionWithDoc(
+            "concx.queue.ShutDown", "Raised when put/get with shut-down queue.", NULL, NULL);
+    }
+    if (state->Empty == NULL || state->Full == NULL || state->ShutDown == NULL ||
+        state->std_queue == NULL || state->std_lifo == NULL || state->std_priority == NULL) {
+        return -1;
+    }
+    return PyModule_AddObjectRef(module, "Empty", state->Empty) < 0 ||
+                   PyModule_AddObjectRef(module, "Full", state->Full) < 0 ||
+                   PyModule_AddObjectRef(module, "ShutDown", state->ShutDown) < 0
+               ? -1
+               : 0;
+}
+
+static int
+module_exec(PyObject *module)
+{
+    struct cxb_state *state = cxb_state_of_module(module);
+    cxb_block_install();
+    state->ports = PyDict_New();
+    if (state->ports == NULL || add_exceptions(module, state) < 0 ||
+        add_types(module, state) < 0 || cxb_queue_exec(module) < 0 || cxb_capi_exec(module) < 0) {
+        return -1;
+    }
+    return 0;
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    struct cxb_state *state = cxb_state_of_module(module);
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(type_table); i++) {
+        Py_VISIT(*(PyObject **)((char *)state + type_table[i].offset));
+    }
+    Py_VISIT(state->Empty);
+    Py_VISIT(state->Full);
+    Py_VISIT(state->ShutDown);
+    Py_VISIT(state->std_queue);
+    Py_VISIT(state->std_lifo);
+    Py_VISIT(state->std_priority);
+    Py_VISIT(state->queue_compat);
+    Py_VISIT(state->queue_stats);
+    Py_VISIT(state->running_loop);
+    Py_VISIT(state->current_task);
+    Py_VISIT(state->ports);
+    return 0;
+}
+
+static int
+module_clear(PyObject *module)
+{
+    struct cxb_state *state = cxb_state_of_module(module);
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(type_table); i++) {
+        Py_CLEAR(*(PyObject **)((char *)state + type_table[i].offset));
+    }
+    Py_CLEAR(state->Empty);
+    Py_CLEAR(state->Full);
+    Py_CLEAR(state->ShutDown);
+    Py_CLEAR(state->std_queue);
+    Py_CLEAR(state->std_lifo);
+    Py_CLEAR(state->std_priority);
+    Py_CLEAR(state->queue_compat);
+    Py_CLEAR(state->queue_stats);
+    Py_CLEAR(state->running_loop);
+    Py_CLEAR(state->current_task);
+    Py_CLEAR(state->ports);
+    return 0;
+}
+
+static void
+module_free(void *module)
+{
+    (void)module_clear((PyObject *)module);
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#if PY_VERSION_HEX >= 0x030D0000
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+struct PyModuleDef cxb_module_def = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "concx._core",
+    .m_doc = PyDoc_STR("The C core of concx; use it through concx.queue and its siblings."),
+    .m_size = sizeof(struct cxb_state),
+    .m_methods = module_methods,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC PyInit__core(void);
+
+PyMODINIT_FUNC
+PyInit__core(void)
+{
+    return PyModuleDef_Init(&cxb_module_def);
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+/* binding/module.h - the state of one interpreter's concx._core, and how its types come to be.
+ *
+ * There is no other static Python object: types are heap types, made by the exec slot from the
+ * table in module.c.  An object finds the state through its own `state` field, which it got in
+ * tp_new (cxb_state_of_type); its type keeps the module alive.
+ */
+#ifndef CX_BINDING_MODULE_H
+#define CX_BINDING_MODULE_H
+
+#include "binding/compat.h"
+#include "core/atomic.h"
+
+struct cxb_state {
+    /* types */
+    PyTypeObject *await_type;
+    PyTypeObject *loopport_type;
+    PyTypeObject *token_type;
+    PyTypeObject *queuebase_type;
+    PyTypeObject *simplequeue_type;
+    PyTypeObject *consumer_type;
+    PyTypeObject *ringqueue_type;
+    PyTypeObject *spscqueue_type;
+    PyTypeObject *stack_type;
+    PyTypeObject *ringiter_type;
+    /* from the standard library */
+    PyObject *Empty, *Full, *ShutDown;
+    PyObject *std_queue, *std_lifo, *std_priority; /* queue.Queue and its subclasses */
+    /* filled on first use */
+    PyObject *queue_compat;     /* module concx._queue_compat */
+    PyObject *queue_stats;      /* concx.queue.QueueStats */
+    PyObject *running_loop;     /* asyncio.events._get_running_loop */
+    PyObject *current_task;     /* asyncio.current_task */
+    PyObject *ports;            /* id of a loop -> weak reference to its LoopPort */
+};
+
+extern struct PyModuleDef cxb_module_def;
+
+/* NULL with TypeError if `type` does not come from concx._core. */
+struct cxb_state *cxb_state_of_type(PyTypeObject *type);
+
+static inline struct cxb_state *
+cxb_state_of_module(PyObject *module)
+{
+    return (struct cxb_state *)PyModule_GetState(module);
+}
+
+/* Fills *slot with the attribute of a module once; a borrowed reference, or NULL with an error. */
+PyObject *cxb_import_once(PyObject **slot, const char *module, const char *attribute);
+
+/* One entry of the type table: where the type is kept and what it is made from. */
+struct cxb_type_entry {
+    PyType_Spec *spec;
+    size_t offset; /* in cxb_state */
+    bool is_public;
+};
+
+extern PyType_Spec cxb_await_spec, cxb_loopport_spec, cxb_token_spec, cxb_queuebase_spec,
+    cxb_simplequeue_spec, cxb_consumer_spec, cxb_ringqueue_spec, cxb_spscqueue_spec,
+    cxb_stack_spec, cxb_ringiter_spec;
+
+/* Adds bind_methods and the like; binding/queue.c. */
+int cxb_queue_exec(PyObject *module);
+/* Adds the capsule; binding/capi.c. */
+int cxb_capi_exec(PyObject *module);
+/* Hooks of the blocking layer; binding/block.c. */
+void cxb_block_install(void);
+
+#endif

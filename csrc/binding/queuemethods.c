@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: MIT
+/* binding/queuemethods.c - the methods of the queue family: arguments in, results out.
+ *
+ * Each hot method tries the engine's inline path first and parses arguments only after that.
+ */
+#include "binding/queue.h"
+
+#include <string.h>
+
+static const struct cxb_signature put_signature = {"put", 1, {"item", "block", "timeout", NULL}};
+static const struct cxb_signature get_signature = {"get", 0, {"block", "timeout", NULL}};
+static const struct cxb_signature put_many_signature = {
+    "put_many", 1, {"items", "block", "timeout", NULL}};
+static const struct cxb_signature get_many_signature = {
+    "get_many", 1, {"max_items", "block", "timeout", NULL}};
+static const struct cxb_signature shutdown_signature = {"shutdown", 0, {"immediate", NULL}};
+static const struct cxb_signature join_async_signature = {"join_async", 0, {"timeout", NULL}};
+
+#define FASTCALL(function) (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS
+
+static PyObject *
+put_general(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+            PyObject *(*put)(QueueObject *, PyObject *, bool, PyObject *))
+{
+    PyObject *out[3];
+    if (cxb_bind(&put_signature, args, nargs, kwnames, out) < 0) {
+        return NULL;
+    }
+    int block = cxb_truth(out[1], 1);
+    return block < 0 ? NULL : put(q, out[0], block, out[2]);
+}
+
+static PyObject *
+get_general(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+            PyObject *(*get)(QueueObject *, bool, PyObject *))
+{
+    PyObject *out[2];
+    if (cxb_bind(&get_signature, args, nargs, kwnames, out) < 0) {
+        return NULL;
+    }
+    int block = cxb_truth(out[0], 1);
+    return block < 0 ? NULL : get(q, block, out[1]);
+}
+
+static PyObject *
+queue_put(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (CX_LIKELY(nargs == 1 && kwnames == NULL)) {
+        Py_INCREF(args[0]);
+        if (CX_LIKELY(cx_queue_put_fast(&q->core, args[0]))) {
+            Py_RETURN_NONE;
+        }
+        Py_DECREF(args[0]);
+    }
+    return put_general(q, args, nargs, kwnames, cxb_queue_put);
+}
+
+static PyObject *
+queue_get(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    void *item;
+    if (CX_LIKELY(nargs == 0 && kwnames == NULL) && CX_LIKELY(cx_queue_get_fast(&q->core, &item))) {
+        return item;
+    }
+    return get_general(q, args, nargs, kwnames, cxb_queue_get);
+}
+
+/* Calls the overridden method `name` with block=False, as the standard library's _nowait forms do. */
+static PyObject *
+call_own(QueueObject *q, const char *name, PyObject *item)
+{
+    PyObject *method = PyObject_GetAttrString((PyObject *)q, name);
+    PyObject *args = item == NULL ? PyTuple_New(0) : PyTuple_Pack(1, item);
+    PyObject *kwargs = Py_BuildValue("{s:O}", "block", Py_False);
+    PyObject *result = method == NULL || args == NULL || kwargs == NULL
+                           ? NULL
+                           : PyObject_Call(method, args, kwargs);
+    Py_XDECREF(method);
+    Py_XDECREF(args);
+    Py_XDECREF(kwargs);
+    return result;
+}
+
+static PyObject *
+queue_put_nowait(QueueObject *q, PyObject *item)
+{
+    if (CX_UNLIKELY(q->own_put)) {
+        return call_own(q, "put", item);
+    }
+    Py_INCREF(item);
+    if (CX_LIKELY(cx_queue_put_fast(&q->core, item))) {
+        Py_RETURN_NONE;
+    }
+    Py_DECREF(item);
+    return cxb_queue_put(q, item, false, Py_None);
+}
+
+static PyObject *
+queue_get_nowait(QueueObject *q, PyObject *unused)
+{
+    void *item;
+    (void)unused;
+    if (CX_UNLIKELY(q->own_get)) {
+        return call_own(q, "get", NULL);
+    }
+    if (CX_LIKELY(cx_queue_get_fast(&q->core, &item))) {
+        return item;
+    }
+    return cxb_queue_get(q, false, Py_None);
+}
+
+static PyObject *
+queue_put_async(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return put_general(q, args, nargs, kwnames, cxb_queue_put_async);
+}
+
+static PyObject *
+queue_get_async(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return get_general(q, args, nargs, kwnames, cxb_queue_get_async);
+}
+
+static PyObject *
+put_many_general(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                 PyObject *(*put)(QueueObject *, PyObject *, bool, PyObject *))
+{
+    PyObject *out[3];
+    if (cxb_bind(&put_many_signature, args, nargs, kwnames, out) < 0) {
+        return NULL;
+    }
+    int block = cxb_truth(out[1], 1);
+    return block < 0 ? NULL : put(q, out[0], block, out[2]);
+}
+
+static PyObject *
+get_many_general(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                 PyObject *(*get)(QueueObject *, Py_ssize_t, bool, PyObject *))
+{
+    PyObject *out[3];
+    if (cxb_bind(&get_many_signature, args, nargs, kwnames, out) < 0) {
+        return NULL;
+    }
+    int block = cxb_truth(out[1], 1);
+    Py_ssize_t max = PyNumber_AsSsize_t(out[0], PyExc_OverflowError);
+    if (block < 0 || (max == -1 && PyErr_Occurred())) {
+        return NULL;
+    }
+    if (max < 0) {
+        PyErr_Format(PyExc_ValueError, "'max_items' must be a non-negative number, got %zd", max);
+        return NULL;
+    }
+    return get(q, max, block, out[2]);
+}
+
+static PyObject *
+queue_put_many(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return put_many_general(q, args, nargs, kwnames, cxb_queue_put_many);
+}
+
+static PyObject *
+queue_get_many(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return get_many_general(q, args, nargs, kwnames, cxb_queue_get_many);
+}
+
+static PyObject *
+queue_put_many_async(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return put_many_general(q, args, nargs, kwnames, cxb_queue_put_many_async);
+}
+
+static PyObject *
+queue_get_many_async(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return get_many_general(q, args, nargs, kwnames, cxb_queue_get_many_async);
+}
+
+static PyObject *
+queue_join_async(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *out[1];
+    return cxb_bind(&join_async_signature, args, nargs, kwnames, out) < 0
+               ? NULL
+               : cxb_queue_join_async(q, out[0]);
+}
+
+static PyObject *
+queue_join(QueueObject *q, PyObject *unused)
+{
+    (void)unused;
+    return cxb_queue_join(q);
+}
+
+static PyObject *
+queue_task_done(QueueObject *q, PyObject *unused)
+{
+    (void)unused;
+    struct cx_wakes wakes = CX_WAKES_INIT;
+    enum cx_status status = cx_queue_done(&q->core, &wakes);
+    cxb_queue_deliver(q, &wakes);
+    if (status == CX_MOVED) {
+        return cxb_compat(q, "task_done", "");
+    }
+    if (status != CX_OK) {
+        PyErr_SetString(PyExc_ValueError, "task_done() called too many times");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static int64_t
+length(QueueObject *q)
+{
+    struct cx_queue_view view;
+    cx_queue_look(&q->core, &view);
+    return (int64_t)view.len;
+}
+
+PyObject *
+cxb_queue_qsize(QueueObject *q, PyObject *unused)
+{
+    (void)unused;
+    return cxb_queue_is_moved(q) ? cxb_compat(q, "qsize", "") : PyLong_FromLongLong(length(q));
+}
+
+static PyObject *
+queue_empty(QueueObject *q, PyObject *unused)
+{
+    (void)unused;
+    return cxb_queue_is_moved(q) ? cxb_compat(q, "empty", "") : PyBool_FromLong(length(q) == 0);
+}
+
+static PyObject *
+queue_full(QueueObject *q, PyObject *unused)
+{
+    (void)unused;
+    return cxb_queue_is_moved(q) ? cxb_compat(q, "full", "")
+                       : PyBool_FromLong(length(q) >= cx_load_relaxed(&q->core.limit));
+}
+
+static PyObject *
+queue_peek(QueueObject *q, PyObject *unused)
+{
+    (void)unused;
+    return cxb_queue_peek(q);
+}
+
+static PyObject *
+queue_clear(QueueObject *q, PyObject *unused)
+{
+    (void)unused;
+    return cxb_queue_is_moved(q) ? cxb_compat(q, "clear", "")
+                       : PyLong_FromSsize_t(cxb_queue_clear(q, true));
+}
+
+static PyObject *
+queue_consume(QueueObject *q, PyObject *unused)
+{
+    (void)unused;
+    return cxb_consumer_new(q);
+}
+
+static PyObject *
+queue_stats(QueueObject *q, PyObject *unused)
+{
+    (void)unused;
+    return cxb_queue_stats(q);
+}
+
+static PyObject *
+queue_shutdown(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *out[1];
+    if (cxb_bind(&shutdown_signature, args, nargs, kwnames, out) < 0) {
+        return NULL;
+    }
+    int immediate = cxb_truth(out[0], 0);
+    if (immediate < 0) {
+        return NULL;
+    }
+    if (cxb_queue_is_moved(q)) {
+        return cxb_compat(q, "shutdown", "i", immediate);
+    }
+    cxb_queue_shutdown(q, immediate);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+queue_sizeof(QueueObject *q, PyObject *unused)
+{
+    (void)unused;
+    return PyLong_FromSize_t((size_t)Py_TYPE(q)->tp_basicsize +
+                             cx_buffer_bytes(&q->core.store.b));
+}
+
+static PyObject *
+queue_reduce(QueueObject *q, PyObject *unused)
+{
+    (void)unused;
+    PyErr_Format(PyExc_TypeError, "cannot pickle '%.200s' object", Py_TYPE(q)->tp_name);
+    return NULL;
+}
+
+#define DOC(text) PyDoc_STR(text)
+
+/* What bind_methods puts on every final class, so that CPython can specialise the calls. */
+PyMethodDef cxb_queue_methods[] = {
+    {"put", FASTCALL(queue_put), DOC("put($self, /, item, block=True, timeout=None)\n--\n\n")},
+    {"get", FASTCALL(queue_get), DOC("get($self, /, block=True, timeout=None)\n--\n\n")},
+    {"put_nowait", (PyCFunction)queue_put_nowait, METH_O, DOC("put_nowait($self, item, /)\n--\n\n")},
+    {"get_nowait", (PyCFunction)queue_get_nowait, METH_NOARGS, DOC("get_nowait($self, /)\n--\n\n")},
+    {"put_async", FASTCALL(queue_put_async),
+     DOC("put_async($self, /, item, block=True, timeout=None)\n--\n\n")},
+    {"get_async", FASTCALL(queue_get_async),
+     DOC("get_async($self, /, block=True, timeout=None)\n--\n\n")},
+    {"put_many", FASTCALL(queue_put_many),
+     DOC("put_many($self, /, items, block=True, timeout=None)\n--\n\n")},
+    {"get_many", FASTCALL(queue_get_many),
+     DOC("get_many($self, /, max_items, block=True, timeout=None)\n--\n\n")},
+    {"put_many_async", FASTCALL(queue_put_many_async),
+     DOC("put_many_async($self, /, items, block=True, timeout=None)\n--\n\n")},
+    {"get_many_async", FASTCALL(queue_get_many_async),
+     DOC("get_many_async($self, /, max_items, block=True, timeout=None)\n--\n\n")},
+    {"qsize", (PyCFunction)cxb_queue_qsize, METH_NOARGS, DOC("qsize($self, /)\n--\n\n")},
+    {"empty", (PyCFunction)queue_empty, METH_NOARGS, DOC("empty($self, /)\n--\n\n")},
+    {"full", (PyCFunction)queue_full, METH_NOARGS, DOC("full($self, /)\n--\n\n")},
+    {"peek", (PyCFunction)queue_peek, METH_NOARGS, DOC("peek($self, /)\n--\n\n")},
+    {"clear", (PyCFunction)queue_clear, METH_NOARGS, DOC("clear($self, /)\n--\n\n")},
+    {"consume", (PyCFunction)queue_consume, METH_NOARGS, DOC("consume($self, /)\n--\n\n")},
+    {"task_done", (PyCFunction)queue_task_done, METH_NOARGS, DOC("task_done($self, /)\n--\n\n")},
+    {"join", (PyCFunction)queue_join, METH_NOARGS, DOC("join($self, /)\n--\n\n")},
+    {"join_async", FASTCALL(queue_join_async), DOC("join_async($self, /, timeout=None)\n--\n\n")},
+    {"shutdown", FASTCALL(queue_shutdown), DOC("shutdown($self, /, immediate=False)\n--\n\n")},
+    {"stats", (PyCFunction)queue_stats, METH_NOARGS, DOC("stats($self, /)\n--\n\n")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMethodDef private_methods[] = {
+    {"__sizeof__", (PyCFunction)queue_sizeof, METH_NOARGS, NULL},
+    {"__reduce__", (PyCFunction)queue_reduce, METH_NOARGS, NULL},
+    {"__reduce_ex__", (PyCFunction)queue_reduce, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+/* bind_methods(cls): the public methods as cls's own, because CPython specialises a call only where
+ * the method is defined on the object's own type. */
+static PyObject *
+bind_methods(PyObject *module, PyObject *cls)
+{
+    struct cxb_state *state = cxb_state_of_module(module);
+    if (!PyType_Check(cls) ||
+        !PyType_IsSubtype((PyTypeObject *)cls, state->queuebase_type)) {
+        PyErr_Format(PyExc_TypeError, "bind_methods() takes a subclass of QueueBase, got %R", cls);
+        return NULL;
+    }
+    for (PyMethodDef *def = cxb_queue_methods; def->ml_name != NULL; def++) {
+        PyObject *method = PyDescr_NewMethod((PyTypeObject *)cls, def);
+        if (method == NULL || PyObject_SetAttrString(cls, def->ml_name, method) < 0) {
+            Py_XDECREF(method);
+            return NULL;
+        }
+        Py_DECREF(method);
+    }
+    return Py_NewRef(cls);
+}
+
+static PyMethodDef bind_methods_def = {
+    "bind_methods", bind_methods, METH_O,
+    DOC("bind_methods(cls, /)\n--\n\nPut the native methods on a final class of the queue family.")};
+
+static int
+add_methods(PyTypeObject *type, PyMethodDef *table, const char *const *without)
+{
+    for (PyMethodDef *def = table; def->ml_name != NULL; def++) {
+        bool left_out = false;
+        for (const char *const *name = without; name != NULL && *name != NULL; name++) {
+            left_out = left_out || strcmp(*name, def->ml_name) == 0;
+        }
+        PyObject *method = left_out ? NULL : PyDescr_NewMethod(type, def);
+        if (!left_out &&
+            (method == NULL || PyObject_SetAttrString((PyObject *)type, def->ml_name, method) < 0)) {
+            Py_XDECREF(method);
+            return -1;
+        }
+        Py_XDECREF(method);
+    }
+    return 0;
+}
+
+int
+cxb_queue_exec(PyObject *module)
+{
+    /* A SimpleQueue has no bound and counts no tasks. */
+    static const char *const not_simple[] = {"full", "task_done", "join", "join_async", NULL};
+    struct cxb_state *state = cxb_state_of_module(module);
+    PyTypeObject *base = state->queuebase_type, *simple = state->simplequeue_type;
+    if (add_methods(base, cxb_queue_methods, NULL) < 0 ||
+        add_methods(base, private_methods, NULL) < 0 ||
+        add_methods(base, cxb_queue_mode_methods, NULL) < 0 ||
+        add_methods(simple, cxb_queue_methods, not_simple) < 0 ||
+        add_methods(simple, private_methods, NULL) < 0) {
+        return -1;
+    }
+    for (PyGetSetDef *def = cxb_queue_mode_getset; def->name != NULL; def++) {
+        PyObject *attribute = PyDescr_NewGetSet(base, def);
+        if (attribute == NULL ||
+            PyObject_SetAttrString((PyObject *)base, def->name, attribute) < 0) {
+            Py_XDECREF(attribute);
+            return -1;
+        }
+        Py_DECREF(attribute);
+    }
+    PyObject *function = PyCFunction_NewEx(&bind_methods_def, module, NULL);
+    int added = function == NULL ? -1 : PyModule_AddObjectRef(module, "bind_methods", function);
+    Py_XDECREF(function);
+    return added;
+}
