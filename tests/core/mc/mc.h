@@ -9,7 +9,9 @@
  *
  * Store-buffer mode: a store goes into its thread's buffer, which its own loads see and others do
  * not, until the checker lets the oldest entry out, at any later point.  Read-modify-writes, fences
- * and parking empty the buffer first.  That is x86-TSO, and shows a missing StoreLoad fence.
+ * and parking empty the buffer first.  That is x86-TSO, and shows a missing StoreLoad fence.  The
+ * release of a lock is a store here, though x86 makes it a read-modify-write: aarch64 does not
+ * order it before later loads.
  *
  * What a model can use: everything of the core, the functions below, memory from calloc; never a
  * variable of its own outside the arena that changes, nor a system call.

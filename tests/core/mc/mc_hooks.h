@@ -14,6 +14,7 @@
 uint64_t mc_load(const void *p, unsigned size);
 void mc_store(void *p, unsigned size, uint64_t value);
 uint64_t mc_xchg(void *p, unsigned size, uint64_t value);
+uint64_t mc_release(void *p, unsigned size, uint64_t value);
 uint64_t mc_add(void *p, unsigned size, uint64_t value);
 _Bool mc_cas(void *p, void *expected, unsigned size, uint64_t value);
 void mc_fence(void);
@@ -31,7 +32,11 @@ void mc_free(void *p);
 #define cx_store_release(p, v) cx_store_relaxed(p, v)
 
 #define cx_xchg_acquire(p, v) ((__typeof__(*(p)))mc_xchg((p), sizeof *(p), MC_VALUE(p, v)))
+#ifdef MC_REAL_LOCK
 #define cx_xchg_release(p, v) cx_xchg_acquire(p, v)
+#else
+#define cx_xchg_release(p, v) ((__typeof__(*(p)))mc_release((p), sizeof *(p), MC_VALUE(p, v)))
+#endif
 #define cx_xchg_acq_rel(p, v) cx_xchg_acquire(p, v)
 
 #define cx_fetch_add_relaxed(p, v)                                                                \

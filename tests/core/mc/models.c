@@ -16,5 +16,17 @@ const struct mc_model mc_models[] = {
     ROW("queue/join", queue, 6, "joiners", -1, -1),
     ROW("queue/close", queue, 7, "shutdown with waiters on both sides", -1, -1),
     ROW("queue/cap1-back", queue, 8, "capacity 1 and a getter that gives back", -1, -1),
+    ROW("ring/2p2c", ring, 0, "one list: two putters, two getters", -1, -1),
+    ROW("ring/timeout", ring, 1, "the same with getters that time out", -1, -1),
+    ROW("ring/cancel", ring, 2, "one list: a cancelled getter, one that quits", -1, -1),
+    ROW("ring/cap1", ring, 3, "two lists: capacity 1", -1, -1),
+    ROW("ring/cap1-timeout", ring, 4, "two lists, time-outs on both sides", -1, -1),
+    ROW("ring/batch", ring, 5, "puts of two at once", -1, -1),
+    ROW("ring/close", ring, 6, "shutdown with waiters on both sides", -1, -1),
+    ROW("stack/2p2c", ring, 7, "stack: two putters, two getters", -1, -1),
+    ROW("stack/timeout", ring, 8, "stack: getters that time out", -1, -1),
+    ROW("stack/aba", ring, 9, "stack: pops and pushes of the same nodes", -1, -1),
+    ROW("spsc/cap1", ring, 10, "spsc: both sides wait", -1, -1),
+    ROW("spsc/timeout", ring, 11, "spsc: both sides time out", -1, -1),
 };
 const size_t mc_model_count = sizeof mc_models / sizeof mc_models[0];

@@ -11,5 +11,6 @@
 
 MODEL(lock)
 MODEL(queue)
+MODEL(ring)
 
 #endif
