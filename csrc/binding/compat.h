@@ -82,6 +82,15 @@ cxb_dict_get(PyObject *dict, PyObject *key, PyObject **value)
 #endif
 }
 
+/* One object's lock on free-threaded builds, nothing where the GIL excludes. */
+#if PY_VERSION_HEX >= 0x030D0000
+#define CXB_BEGIN_CRITICAL(object) Py_BEGIN_CRITICAL_SECTION(object)
+#define CXB_END_CRITICAL Py_END_CRITICAL_SECTION()
+#else
+#define CXB_BEGIN_CRITICAL(object) {
+#define CXB_END_CRITICAL }
+#endif
+
 static inline bool
 cxb_finalizing(void)
 {

@@ -112,6 +112,17 @@ limit_of(PyObject *maxsize, int64_t *limit)
     return 0;
 }
 
+static PyObject *
+get_maxsize(QueueObject *q, void *unused)
+{
+    (void)unused;
+    PyObject *maxsize;
+    CXB_BEGIN_CRITICAL(q);
+    maxsize = Py_NewRef(q->maxsize);
+    CXB_END_CRITICAL;
+    return maxsize;
+}
+
 static int
 set_maxsize(QueueObject *q, PyObject *value, void *unused)
 {
@@ -124,8 +135,11 @@ set_maxsize(QueueObject *q, PyObject *value, void *unused)
     if (limit_of(value, &limit) < 0) {
         return -1;
     }
-    PyObject *given = Py_NewRef(value);
-    PyObject *old = cx_xchg_acq_rel(&q->maxsize, given);
+    PyObject *old;
+    CXB_BEGIN_CRITICAL(q);
+    old = q->maxsize;
+    q->maxsize = Py_NewRef(value);
+    CXB_END_CRITICAL;
     struct cx_wakes wakes = CX_WAKES_INIT;
     cx_queue_set_limit(&q->core, limit);
     cx_queue_settle(&q->core, &wakes);
@@ -138,19 +152,12 @@ set_maxsize(QueueObject *q, PyObject *value, void *unused)
 }
 
 static PyObject *
-get_maxsize(QueueObject *q, void *unused)
-{
-    (void)unused;
-    return Py_NewRef(cx_load_acquire(&q->maxsize));
-}
-
-static PyObject *
 get_unfinished(QueueObject *q, void *unused)
 {
     (void)unused;
     struct cx_queue_view view;
     cx_queue_look(&q->core, &view);
-    return cxb_queue_is_moved(q) ? cxb_compat(q, "get_unfinished", "") : PyLong_FromLongLong(view.unfinished);
+    return view.moved ? cxb_compat(q, "get_unfinished", "") : PyLong_FromLongLong(view.unfinished);
 }
 
 static int
@@ -181,8 +188,9 @@ static PyObject *
 get_shutdown(QueueObject *q, void *unused)
 {
     (void)unused;
-    return cxb_queue_is_moved(q) ? cxb_compat(q, "get_shutdown", "")
-                       : PyBool_FromLong(cx_load_acquire(&q->core.closed));
+    struct cx_queue_view view;
+    cx_queue_look(&q->core, &view);
+    return view.moved ? cxb_compat(q, "get_shutdown", "") : PyBool_FromLong(view.closed);
 }
 
 static int
@@ -289,10 +297,10 @@ static int
 queue_setattro(QueueObject *q, PyObject *name, PyObject *value)
 {
     if (PyUnicode_CompareWithASCIIString(name, "put") == 0) {
-        q->own_put = true;
+        cx_store_relaxed(&q->own_put, true);
     }
     else if (PyUnicode_CompareWithASCIIString(name, "get") == 0) {
-        q->own_get = true;
+        cx_store_relaxed(&q->own_get, true);
     }
     else if (PyUnicode_CompareWithASCIIString(name, "_put") == 0 ||
              PyUnicode_CompareWithASCIIString(name, "_get") == 0 ||
@@ -312,7 +320,7 @@ queue_repr(QueueObject *q)
 {
     struct cx_queue_view view;
     cx_queue_look(&q->core, &view);
-    PyObject *size = cxb_queue_qsize(q, NULL), *repr = NULL;
+    PyObject *size = cxb_queue_qsize(q, NULL), *maxsize = get_maxsize(q, NULL), *repr = NULL;
     PyObject *module = PyObject_GetAttrString((PyObject *)Py_TYPE(q), "__module__");
     PyObject *name = PyObject_GetAttrString((PyObject *)Py_TYPE(q), "__name__");
     if (size != NULL && module != NULL && name != NULL) {
@@ -320,12 +328,13 @@ queue_repr(QueueObject *q)
         PyObject *concx = PyUnicode_FromString("concx");
         if (concx != NULL) {
             repr = PyUnicode_FromFormat("<%U.%U size=%S maxsize=%S waiting=%u>",
-                                        own ? concx : module, name, size, q->maxsize,
+                                        own ? concx : module, name, size, maxsize,
                                         view.takers + view.givers);
         }
         Py_XDECREF(concx);
     }
     Py_XDECREF(size);
+    Py_XDECREF(maxsize);
     Py_XDECREF(module);
     Py_XDECREF(name);
     return repr;

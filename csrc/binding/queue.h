@@ -33,7 +33,7 @@ typedef struct {
     PyObject *weakrefs;      /* SimpleQueue's; the Python classes have their own */
     uint64_t wait_ns;        /* spent blocked, relaxed */
     uint64_t blocked_on_loop;
-    bool own_put, own_get;   /* put or get is overridden: the _nowait forms go through it */
+    bool own_put, own_get;   /* overridden: the _nowait forms go through them; relaxed */
     bool own_hooks;          /* a hook is overridden: never native */
     bool simple;             /* a SimpleQueue: no compatibility mode */
 } QueueObject;
@@ -66,8 +66,10 @@ Py_ssize_t cxb_queue_put_batch(QueueObject *q, PyObject *items, Py_ssize_t from,
 /* Appends what is there until the list has `max` items; 0, or -1 with an exception. */
 int cxb_queue_get_batch(QueueObject *q, PyObject *list, Py_ssize_t max);
 PyObject *cxb_queue_peek(QueueObject *q);
-Py_ssize_t cxb_queue_clear(QueueObject *q, bool done);
-void cxb_queue_shutdown(QueueObject *q, bool immediate);
+PyObject *cxb_queue_with_rest(QueueObject *q, PyObject *first, Py_ssize_t max);
+/* -1 and false: the queue has moved to its compatibility mode, nothing was done. */
+Py_ssize_t cxb_queue_clear(QueueObject *q);
+bool cxb_queue_shutdown(QueueObject *q, bool immediate);
 PyObject *cxb_queue_account(QueueObject *q); /* the fields of QueueStats */
 PyObject *cxb_queue_stats(QueueObject *q);
 int cxb_queue_traverse(QueueObject *q, visitproc visit, void *arg);

@@ -222,16 +222,7 @@ compat_try_get_many(AwaitObject *self)
 static enum cxb_step
 with_rest(AwaitObject *self, PyObject *first, PyObject **result)
 {
-    PyObject *list = PyList_New(1);
-    if (list == NULL) {
-        Py_DECREF(first);
-        return CXB_FAILED;
-    }
-    PyList_SET_ITEM(list, 0, first);
-    if (cxb_queue_get_batch(queue_of(self), list, self->n) < 0) {
-        PyErr_Clear(); /* what came out so far is the result */
-    }
-    return finished(list, result);
+    return finished(cxb_queue_with_rest(queue_of(self), first, self->n), result);
 }
 
 static enum cxb_step
@@ -385,6 +376,10 @@ compat_try_put_many(AwaitObject *self)
     Py_ssize_t done = reached == NULL ? -1 : PyLong_AsSsize_t(reached);
     if (done < 0) {
         Py_XDECREF(reached);
+        if (self->done > 0 && PyErr_ExceptionMatches(self->state->ShutDown)) {
+            PyErr_Clear();
+            return PyLong_FromSsize_t(self->done);
+        }
         return NULL;
     }
     self->done = done;

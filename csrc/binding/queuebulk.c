@@ -158,6 +158,30 @@ get_at_once(QueueObject *q, Py_ssize_t max)
     return list;
 }
 
+/* Adds what is there after a first item; errors end it, because the items so far are the result. */
+PyObject *
+cxb_queue_with_rest(QueueObject *q, PyObject *first, Py_ssize_t max)
+{
+    PyObject *list = PyList_New(1);
+    if (list == NULL) {
+        Py_DECREF(first);
+        return NULL;
+    }
+    PyList_SET_ITEM(list, 0, first);
+    if (max > 1 && cxb_queue_is_moved(q)) {
+        PyObject *rest = cxb_compat(q, "try_get_many", "n", max - 1);
+        if (rest != NULL) {
+            (void)PyList_SetSlice(list, 1, 1, rest);
+            Py_DECREF(rest);
+        }
+    }
+    else {
+        (void)cxb_queue_get_batch(q, list, max);
+    }
+    PyErr_Clear();
+    return list;
+}
+
 PyObject *
 cxb_queue_get_many(QueueObject *q, Py_ssize_t max, bool block, PyObject *timeout)
 {
@@ -169,17 +193,9 @@ cxb_queue_get_many(QueueObject *q, Py_ssize_t max, bool block, PyObject *timeout
     if (list == NULL || PyList_GET_SIZE(list) > 0 || max == 0) {
         return list;
     }
+    Py_DECREF(list);
     PyObject *first = cxb_queue_get_within(q, &limit);
-    if (first == NULL || PyList_Append(list, first) < 0) {
-        Py_XDECREF(first);
-        Py_DECREF(list);
-        return NULL;
-    }
-    Py_DECREF(first);
-    if (cxb_queue_get_batch(q, list, max) < 0) {
-        PyErr_Clear();
-    }
-    return list;
+    return first == NULL ? NULL : cxb_queue_with_rest(q, first, max);
 }
 
 PyObject *
@@ -218,27 +234,32 @@ drop_store(struct cx_buffer *store, struct cx_node *returned)
 }
 
 Py_ssize_t
-cxb_queue_clear(QueueObject *q, bool done)
+cxb_queue_clear(QueueObject *q)
 {
     struct cx_buffer store;
     struct cx_node *returned;
     struct cx_wakes wakes = CX_WAKES_INIT;
-    cx_queue_take_all(&q->core, &store, &returned, done);
+    if (!cx_queue_take_all(&q->core, &store, &returned, true)) {
+        return -1;
+    }
     cx_queue_settle(&q->core, &wakes);
     cxb_queue_deliver(q, &wakes);
     return drop_store(&store, returned);
 }
 
-void
+bool
 cxb_queue_shutdown(QueueObject *q, bool immediate)
 {
     struct cx_wakes wakes = CX_WAKES_INIT;
-    cx_queue_close(&q->core, immediate);
+    if (!cx_queue_close(&q->core, immediate)) {
+        return false;
+    }
     if (immediate) {
-        (void)cxb_queue_clear(q, true);
+        (void)cxb_queue_clear(q);
     }
     cx_queue_settle(&q->core, &wakes);
     cxb_queue_deliver(q, &wakes);
+    return true;
 }
 
 PyObject *
@@ -294,8 +315,9 @@ cxb_queue_drop_content(QueueObject *q)
 {
     struct cx_buffer store;
     struct cx_node *returned;
-    cx_queue_take_all(&q->core, &store, &returned, false);
-    (void)drop_store(&store, returned);
+    if (cx_queue_take_all(&q->core, &store, &returned, false)) {
+        (void)drop_store(&store, returned);
+    }
     Py_CLEAR(q->maxsize);
     Py_CLEAR(q->weigher);
     Py_CLEAR(q->compat);

@@ -84,7 +84,7 @@ call_own(QueueObject *q, const char *name, PyObject *item)
 static PyObject *
 queue_put_nowait(QueueObject *q, PyObject *item)
 {
-    if (CX_UNLIKELY(q->own_put)) {
+    if (CX_UNLIKELY(cx_load_relaxed(&q->own_put))) {
         return call_own(q, "put", item);
     }
     Py_INCREF(item);
@@ -100,7 +100,7 @@ queue_get_nowait(QueueObject *q, PyObject *unused)
 {
     void *item;
     (void)unused;
-    if (CX_UNLIKELY(q->own_get)) {
+    if (CX_UNLIKELY(cx_load_relaxed(&q->own_get))) {
         return call_own(q, "get", NULL);
     }
     if (CX_LIKELY(cx_queue_get_fast(&q->core, &item))) {
@@ -210,34 +210,38 @@ queue_task_done(QueueObject *q, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+/* The length, or -1: the queue has moved to its compatibility mode. */
 static int64_t
 length(QueueObject *q)
 {
     struct cx_queue_view view;
     cx_queue_look(&q->core, &view);
-    return (int64_t)view.len;
+    return view.moved ? -1 : (int64_t)view.len;
 }
 
 PyObject *
 cxb_queue_qsize(QueueObject *q, PyObject *unused)
 {
     (void)unused;
-    return cxb_queue_is_moved(q) ? cxb_compat(q, "qsize", "") : PyLong_FromLongLong(length(q));
+    int64_t n = length(q);
+    return n < 0 ? cxb_compat(q, "qsize", "") : PyLong_FromLongLong(n);
 }
 
 static PyObject *
 queue_empty(QueueObject *q, PyObject *unused)
 {
     (void)unused;
-    return cxb_queue_is_moved(q) ? cxb_compat(q, "empty", "") : PyBool_FromLong(length(q) == 0);
+    int64_t n = length(q);
+    return n < 0 ? cxb_compat(q, "empty", "") : PyBool_FromLong(n == 0);
 }
 
 static PyObject *
 queue_full(QueueObject *q, PyObject *unused)
 {
     (void)unused;
-    return cxb_queue_is_moved(q) ? cxb_compat(q, "full", "")
-                       : PyBool_FromLong(length(q) >= cx_load_relaxed(&q->core.limit));
+    int64_t n = length(q);
+    return n < 0 ? cxb_compat(q, "full", "")
+                 : PyBool_FromLong(n >= cx_load_relaxed(&q->core.limit));
 }
 
 static PyObject *
@@ -251,8 +255,8 @@ static PyObject *
 queue_clear(QueueObject *q, PyObject *unused)
 {
     (void)unused;
-    return cxb_queue_is_moved(q) ? cxb_compat(q, "clear", "")
-                       : PyLong_FromSsize_t(cxb_queue_clear(q, true));
+    Py_ssize_t cleared = cxb_queue_clear(q);
+    return cleared < 0 ? cxb_compat(q, "clear", "") : PyLong_FromSsize_t(cleared);
 }
 
 static PyObject *
@@ -280,10 +284,9 @@ queue_shutdown(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject
     if (immediate < 0) {
         return NULL;
     }
-    if (cxb_queue_is_moved(q)) {
+    if (!cxb_queue_shutdown(q, immediate)) {
         return cxb_compat(q, "shutdown", "i", immediate);
     }
-    cxb_queue_shutdown(q, immediate);
     Py_RETURN_NONE;
 }
 

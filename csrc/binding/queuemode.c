@@ -49,45 +49,68 @@ cxb_compat_quietly(QueueObject *q, const char *name)
     cxb_error_put_back(error);
 }
 
-static PyObject *
-list_of_store(struct cx_buffer *store)
+/* Stores an item in a slot of the list, or behind them; takes the reference. */
+static void
+put_into(PyObject *list, Py_ssize_t at, PyObject *item)
 {
-    PyObject *list = PyList_New((Py_ssize_t)store->count);
-    for (size_t i = 0; list != NULL && i < store->count; i++) {
-        PyList_SET_ITEM(list, (Py_ssize_t)i, (PyObject *)cx_buffer_at(store, i));
+    if (at < PyList_GET_SIZE(list)) {
+        PyList_SET_ITEM(list, at, item);
+        return;
     }
+    if (PyList_Append(list, item) < 0) {
+        PyErr_WriteUnraisable(list);
+    }
+    Py_DECREF(item);
+}
+
+/* Everything inside as a list, oldest first (for a stack: the bottom first).  The list is made
+ * before anything leaves: without memory the items stay where _native_returned() finds them. */
+static PyObject *
+content(QueueObject *q, size_t len)
+{
+    struct cx_buffer store;
+    struct cx_node *returned;
+    struct cx_waiter *spent = NULL;
+    PyObject *list = PyList_New((Py_ssize_t)len);
+    if (list == NULL || !cx_queue_take_all(&q->core, &store, &returned, false)) {
+        return list;
+    }
+    /* Nothing enters a queue that has moved but what is given back; that cannot be waited out, so
+     * the list may have to grow. */
+    Py_ssize_t at = 0, front = 0;
+    bool first = q->core.discipline == CX_FIFO;
+    struct cx_node *node = returned;
+    while (first && node != NULL) {
+        front++;
+        node = node->next;
+    }
+    for (size_t i = 0; i < store.count; i++) {
+        put_into(list, front + at++, cx_buffer_at(&store, i));
+    }
+    for (Py_ssize_t i = 0; returned != NULL; i++) {
+        PyObject *item = cx_queue_pop_returned(&returned, &spent);
+        put_into(list, first ? i : at++, item);
+    }
+    cx_queue_recycle(&spent);
+    cx_buffer_fini(&store);
     return list;
 }
 
-/* _native_move(): flips, and hands over what was inside. */
+/* _native_move(): flips, and hands over (items, unfinished_tasks, is_shutdown). */
 static PyObject *
 mode_move(QueueObject *q, PyObject *unused)
 {
     (void)unused;
-    struct cx_buffer store;
-    struct cx_node *returned;
-    struct cx_waiter *spent = NULL;
     struct cx_wakes wakes = CX_WAKES_INIT;
     struct cx_queue_view view;
     cx_queue_move(&q->core);
     cx_queue_look(&q->core, &view);
-    cx_queue_take_all(&q->core, &store, &returned, false);
-    PyObject *list = list_of_store(&store);
-    for (Py_ssize_t at = 0; list != NULL && returned != NULL;) {
-        PyObject *item = cx_queue_pop_returned(&returned, &spent);
-        bool first = q->core.discipline == CX_FIFO;
-        if (PyList_Insert(list, first ? at++ : PyList_GET_SIZE(list), item) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_DECREF(item);
-    }
-    cx_queue_recycle(&spent);
-    cx_buffer_fini(&store);
+    PyObject *list = content(q, view.len);
     cx_queue_settle(&q->core, &wakes);
     cxb_queue_deliver(q, &wakes);
     return list == NULL ? NULL
                         : Py_BuildValue("(NLO)", list, (long long)view.unfinished,
-                                        q->core.closed ? Py_True : Py_False);
+                                        view.closed ? Py_True : Py_False);
 }
 
 static PyObject *
@@ -145,24 +168,9 @@ static PyObject *
 mode_returned(QueueObject *q, PyObject *unused)
 {
     (void)unused;
-    struct cx_buffer store;
-    struct cx_node *returned;
-    struct cx_waiter *spent = NULL;
-    PyObject *list = PyList_New(0);
-    if (list == NULL) {
-        return NULL;
-    }
-    cx_queue_take_all(&q->core, &store, &returned, false);
-    while (returned != NULL) {
-        PyObject *item = cx_queue_pop_returned(&returned, &spent);
-        if (PyList_Append(list, item) < 0) {
-            PyErr_WriteUnraisable((PyObject *)q);
-        }
-        Py_DECREF(item);
-    }
-    cx_queue_recycle(&spent);
-    cx_buffer_fini(&store);
-    return list;
+    struct cx_queue_view view;
+    cx_queue_look(&q->core, &view);
+    return content(q, view.len);
 }
 
 static PyObject *
@@ -202,20 +210,22 @@ static PyObject *
 get_lazy(QueueObject *q, void *closure)
 {
     size_t i = (size_t)(uintptr_t)closure;
-    PyObject *known = cx_load_acquire(&q->lazy[i]);
-    if (known == NULL) {
-        PyObject *made = cxb_compat(q, "lazy", "s", lazy_names[i]);
-        if (made == NULL) {
-            return NULL;
-        }
-        if (cx_cas_acq_rel(&q->lazy[i], &known, made)) {
-            known = made;
-        }
-        else {
-            Py_DECREF(made);
-        }
+    PyObject *known, *made = NULL;
+    CXB_BEGIN_CRITICAL(q);
+    known = Py_XNewRef(q->lazy[i]);
+    CXB_END_CRITICAL;
+    if (known != NULL || (made = cxb_compat(q, "lazy", "s", lazy_names[i])) == NULL) {
+        return known;
     }
-    return Py_NewRef(known);
+    /* Another thread may have made one meanwhile; the first one is everybody's. */
+    CXB_BEGIN_CRITICAL(q);
+    if (q->lazy[i] == NULL) {
+        q->lazy[i] = Py_NewRef(made);
+    }
+    known = Py_NewRef(q->lazy[i]);
+    CXB_END_CRITICAL;
+    Py_DECREF(made);
+    return known;
 }
 
 /* Programs replace the mutex by a reentrant one, and the conditions with it. */
@@ -232,7 +242,11 @@ set_lazy(QueueObject *q, PyObject *value, void *closure)
         return -1;
     }
     Py_DECREF(set);
-    PyObject *old = cx_xchg_acq_rel(&q->lazy[i], NULL);
+    PyObject *old;
+    CXB_BEGIN_CRITICAL(q);
+    old = q->lazy[i];
+    q->lazy[i] = NULL;
+    CXB_END_CRITICAL;
     Py_XDECREF(old);
     return 0;
 }

@@ -56,7 +56,9 @@ static PyObject *
 simplequeue_is_shutdown(QueueObject *q, void *unused)
 {
     (void)unused;
-    return PyBool_FromLong(cx_load_acquire(&q->core.closed));
+    struct cx_queue_view view;
+    cx_queue_look(&q->core, &view);
+    return PyBool_FromLong(view.closed);
 }
 
 static PyMethodDef simplequeue_methods[] = {

@@ -132,6 +132,7 @@ cx_queue_get_fast(struct cx_queue *q, void **item)
 
 struct cx_queue_view {
     size_t len;
+    bool closed, moved;
     int64_t reserved, unfinished, weight;
     uint32_t takers, givers, joiners;
     struct cx_queue_stats stats;
@@ -165,10 +166,12 @@ void cx_queue_leave(struct cx_queue *q, struct cx_waitlist *list, struct cx_node
 enum cx_status cx_queue_done(struct cx_queue *q, struct cx_wakes *wakes);
 /* OK, WAIT, MOVED; FULL where it would wait and there is no node. */
 enum cx_status cx_queue_join(struct cx_queue *q, struct cx_node *node);
-void cx_queue_close(struct cx_queue *q, bool drained);
+/* False, and nothing happens, if the queue has moved. */
+CX_NODISCARD bool cx_queue_close(struct cx_queue *q, bool drained);
 void cx_queue_move(struct cx_queue *q);
-/* Hands over the whole store (and what was given back, see cx_queue_pop_returned). */
-void cx_queue_take_all(struct cx_queue *q, struct cx_buffer *store, struct cx_node **returned,
+/* Hands over the whole store (and what was given back, see cx_queue_pop_returned).  False with
+ * nothing in them: `done` was asked of a queue that has moved. */
+CX_NODISCARD bool cx_queue_take_all(struct cx_queue *q, struct cx_buffer *store, struct cx_node **returned,
                        bool done);
 void *cx_queue_pop_returned(struct cx_node **returned, struct cx_waiter **spent);
 /* Outside the guard, because the last count of a task's waiter lets go of its loop. */

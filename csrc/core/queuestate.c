@@ -65,14 +65,18 @@ cx_queue_join(struct cx_queue *q, struct cx_node *node)
     return status;
 }
 
-void
+bool
 cx_queue_close(struct cx_queue *q, bool drained)
 {
     cx_guard_take(&q->guard);
-    q->closed = true; /* LP */
-    q->drained = q->drained || drained;
-    q->plain = false;
+    bool native = !q->moved;
+    if (native) {
+        q->closed = true; /* LP */
+        q->drained = q->drained || drained;
+        q->plain = false;
+    }
     cx_guard_release(&q->guard);
+    return native;
 }
 
 void
@@ -84,23 +88,29 @@ cx_queue_move(struct cx_queue *q)
     cx_guard_release(&q->guard);
 }
 
-void
+bool
 cx_queue_take_all(struct cx_queue *q, struct cx_buffer *store, struct cx_node **returned,
                   bool done)
 {
+    cx_buffer_init(store, false);
+    *returned = NULL;
     cx_guard_take(&q->guard);
-    int64_t count = cx_queue_len(q);
-    *store = q->store.b; /* LP */
-    *returned = q->returned;
-    cx_buffer_init(&q->store.b, store->weighted);
-    q->store.version++;
-    q->returned = NULL;
-    q->returned_count = 0;
-    q->weight = 0;
-    if (done) {
-        q->unfinished = q->unfinished > count ? q->unfinished - count : 0;
+    bool native = !q->moved || !done;
+    if (native) {
+        int64_t count = cx_queue_len(q);
+        *store = q->store.b; /* LP */
+        *returned = q->returned;
+        cx_buffer_init(&q->store.b, store->weighted);
+        q->store.version++;
+        q->returned = NULL;
+        q->returned_count = 0;
+        q->weight = 0;
+        if (done) {
+            q->unfinished = q->unfinished > count ? q->unfinished - count : 0;
+        }
     }
     cx_guard_release(&q->guard);
+    return native;
 }
 
 void
@@ -125,6 +135,8 @@ cx_queue_look(struct cx_queue *q, struct cx_queue_view *view)
     cx_guard_take(&q->guard);
     *view = (struct cx_queue_view){
         .len = (size_t)cx_queue_len(q),
+        .closed = q->closed,
+        .moved = q->moved,
         .reserved = q->reserved,
         .unfinished = q->unfinished,
         .weight = q->store.b.weighted ? q->weight : 0,
