@@ -51,11 +51,21 @@ def core_ranks(root: Path) -> dict[str, Rank]:
     }
 
 
-def shared_binding(root: Path) -> set[str]:
-    """The shared files of the binding: the rows under `| shared |` in csrc/README.md."""
+def binding_rows(root: Path, title: str) -> Iterator[list[list[str]]]:
+    """The rows of the table of csrc/README.md that begins with `title`, each cell as its names."""
     text = (root / "csrc/README.md").read_text(encoding="utf-8")
-    table = text.partition("| shared |")[2].partition("\n\n")[0]
-    return {name for line in table.splitlines()[2:] for name in cell_names(line.split("|")[1])}
+    for line in text.partition(f"| {title} |")[2].partition("\n\n")[0].splitlines()[2:]:
+        yield [cell_names(cell) for cell in line.split("|")[1:-1]]
+
+
+def shared_binding(root: Path) -> set[str]:
+    """The shared files of the binding."""
+    return {name for row in binding_rows(root, "shared") for name in row[0]}
+
+
+def binding_families(root: Path) -> dict[str, str]:
+    """The files of types that share a base: file → family."""
+    return {name: row[0][0] for row in binding_rows(root, "family") for name in row[1]}
 
 
 def includes(path: Path) -> list[tuple[bool, str]]:
@@ -98,18 +108,17 @@ def wrong_core_arrows(root: Path) -> list[str]:
 
 
 def wrong_binding_arrows(root: Path) -> list[str]:
-    shared, found = shared_binding(root), []
+    shared, families, found = shared_binding(root), binding_families(root), []
     present = {path.stem for path in c_files(root / "csrc/binding")}
-    found += [f"csrc/README.md: {name} has no file" for name in sorted(shared - present)]
+    named = sorted((shared | set(families)) - present)
+    found += [f"csrc/README.md: {name} has no file" for name in named]
     for path in c_files(root / "csrc/binding"):
         for quoted, name in includes(path):
             folder, _, file = name.rpartition("/")
             if not quoted or folder == "core" or name == "concx.h" or path.name == "module.c":
                 continue
-            other = Path(file).stem
-            # A type that is long has several files, which start with its name and share its header.
-            mine = path.stem.startswith(other) and path.stem not in shared
-            if folder != "binding" or not (other in shared or mine):
+            own = {path.stem, families.get(path.stem, path.stem)}
+            if folder != "binding" or Path(file).stem not in shared | own:
                 found.append(f"binding/{path.name} includes {name}")
     return found
 

@@ -82,6 +82,10 @@ TABLES = """
 | shared | what |
 |---|---|
 | `module` `block` | shared |
+
+| family | files of its types |
+|---|---|
+| `queue` | `queue` `queueops` |
 """
 CLEAN = {
     "csrc/README.md": TABLES,
@@ -94,6 +98,7 @@ CLEAN = {
     "csrc/binding/module.c": '#include "binding/module.h"\n#include "binding/queue.h"\n',
     "csrc/binding/block.c": '#include "binding/module.h"\n#include "core/ring.h"\n',
     "csrc/binding/queue.h": "",
+    "csrc/binding/queue.c": '#include "binding/queue.h"\n',
     "csrc/binding/queueops.c": '#include "binding/queue.h"\n#include "binding/module.h"\n',
     "tests/core/test_ring.c": '#include "core/ring.h"\n#include "harness.h"\n',
     "python/concx/__init__.py": '__all__ = ["__version__"]\n__version__ = "1"\n',
