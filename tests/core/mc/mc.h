@@ -48,6 +48,10 @@ void mc_thread(const char *name, void (*body)(void *), void *arg);
 /* setup: what a trace calls this memory. */
 void mc_name(const void *p, size_t size, const char *name);
 
+/* setup: operations on this memory are no schedule points; nothing must depend on it (statistics),
+ * or nobody write it. */
+void mc_quiet(const void *p, size_t size);
+
 /* The variant of the model that runs. */
 int mc_variant(void);
 /* The index of the running thread. */

@@ -212,7 +212,7 @@ close_queue(void)
 {
     struct cx_wakes wakes = CX_WAKES_INIT;
     s->closed = true;
-    cx_queue_close(&s->q, false);
+    mc_check(cx_queue_close(&s->q, false), "wrong answer", "of close");
     do {
         cx_queue_settle(&s->q, &wakes);
         deliver(&wakes);

@@ -193,6 +193,11 @@ model_ring_setup(void)
     v = &variants[mc_variant()];
     s = calloc(1, sizeof *s);
     s->q = cx_ringqueue_new(v->kind, v->capacity);
+    mc_quiet(&s->q->generation, sizeof s->q->generation);
+    if (v->kind == CX_KIND_STACK) {
+        mc_quiet(&s->q->store.stack.pushed, sizeof(uint64_t));
+        mc_quiet(&s->q->store.stack.popped, sizeof(uint64_t));
+    }
     s->ledger.ordered = v->kind != CX_KIND_STACK;
     for (int side = 0; side < 2; side++) {
         struct cx_turnstile *ts = &s->q->sides[side];

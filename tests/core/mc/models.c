@@ -28,5 +28,14 @@ const struct mc_model mc_models[] = {
     ROW("stack/aba", ring, 9, "stack: pops and pushes of the same nodes", -1, -1),
     ROW("spsc/cap1", ring, 10, "spsc: both sides wait", -1, -1),
     ROW("spsc/timeout", ring, 11, "spsc: both sides time out", -1, -1),
+    ROW("task/throw", task, 0, "a getting task that is thrown into at any step", -1, -1),
+    ROW("task/edges", task, 1, "two tasks, drained one at a time", -1, -1),
+    ROW("task/close", task, 2, "a task that another thread closes", -1, -1),
+    ROW("task/loop-closed", task, 3, "a loop that closes with a grant under way", -1, -1),
+    ROW("task/both-closed", task, 4, "a task and its loop closed by two threads", -1, -1),
+    ROW("task/slot", task, 5, "a putting task that is thrown into", -1, -1),
+    ROW("task/slot-closed", task, 6, "a putting task and its loop closed", -1, -1),
+    ROW("task/two-thrown", task, 7, "two tasks that are thrown into", -1, -1),
+    ROW("task/two-closed", task, 8, "two tasks of a loop that closes", -1, -1),
 };
 const size_t mc_model_count = sizeof mc_models / sizeof mc_models[0];

@@ -12,5 +12,6 @@
 MODEL(lock)
 MODEL(queue)
 MODEL(ring)
+MODEL(task)
 
 #endif

@@ -95,6 +95,38 @@ entry(void)
     leave();
 }
 
+static size_t
+stack_size(int thread)
+{
+    return (size_t)(mc_stacks[thread] + STACK_SIZE - (char *)world.task[thread].sp);
+}
+
+static uint64_t
+mix(uint64_t h, uint64_t w)
+{
+    uint64_t x = (h ^ w) * UINT64_C(0x9E3779B97F4A7C15);
+    return x ^ x >> 32;
+}
+
+/* Four lanes of multiply and fold, mixed at the end.  The blocks are multiples of eight bytes. */
+static uint64_t
+hash_block(uint64_t seed, const void *p, size_t size)
+{
+    const uint64_t *w = p;
+    uint64_t a = seed, b = seed ^ UINT64_C(0x243F6A8885A308D3), c = ~seed, d = seed + size;
+    size_t n = size / 8, i = 0;
+    for (; i + 4 <= n; i += 4) {
+        a = mix(a, w[i]);
+        b = mix(b, w[i + 1]);
+        c = mix(c, w[i + 2]);
+        d = mix(d, w[i + 3]);
+    }
+    for (; i < n; i++) {
+        a = mix(a, w[i]);
+    }
+    return mix(mix(mix(mix(size, a), b), c), d);
+}
+
 static void
 go_to(int thread)
 {
@@ -103,6 +135,7 @@ go_to(int thread)
     memset((char *)t->sp - STACK_SLACK, 0, STACK_SLACK);
     mc_switch(&explorer_sp, t->sp);
     running = -1;
+    t->stack_hash = hash_block(0, t->sp, stack_size(thread));
 }
 
 void
@@ -218,17 +251,41 @@ read_memory(const void *p, uint64_t size)
     return value;
 }
 
-/* What lies outside the arena is constant: the fork generation, for one. */
 static bool
-is_constant(const void *p)
+is_outside(const void *p)
 {
     return (uintptr_t)p - (uintptr_t)mc_arena >= ARENA_SIZE;
+}
+
+#define MAX_QUIET 8
+static struct {
+    uintptr_t p;
+    size_t size;
+} quiet[MAX_QUIET];
+static size_t quiet_count;
+
+void
+mc_quiet(const void *p, size_t size)
+{
+    quiet[quiet_count].p = (uintptr_t)p;
+    quiet[quiet_count++].size = size;
+}
+
+static bool
+is_quiet(const void *p)
+{
+    for (size_t i = 0; i < quiet_count; i++) {
+        if ((uintptr_t)p - quiet[i].p < quiet[i].size) {
+            return true;
+        }
+    }
+    return running < 0;
 }
 
 static void
 check_live(const void *p, unsigned size)
 {
-    if (is_constant(p)) {
+    if (is_outside(p)) {
         mc_fail("not in the arena", "an atomic operation on memory that the checker cannot see");
     }
     static const unsigned char dead[8] = {0xDD, 0xDD, 0xDD, 0xDD, 0xDD, 0xDD, 0xDD, 0xDD};
@@ -270,7 +327,7 @@ did(uint32_t op, const void *p, unsigned size, uint64_t before, uint64_t after)
 uint64_t
 mc_load(const void *p, unsigned size)
 {
-    if (running < 0 || is_constant(p)) {
+    if (is_quiet(p) || is_outside(p)) { /* outside: constants, such as the fork generation */
         return read_memory(p, size);
     }
     struct mc_task *t = announce(OP_LOAD, p, size, 0);
@@ -288,7 +345,7 @@ mc_load(const void *p, unsigned size)
 void
 mc_store(void *p, unsigned size, uint64_t value)
 {
-    if (running < 0) {
+    if (is_quiet(p)) {
         memcpy(p, &value, size);
         return;
     }
@@ -311,14 +368,17 @@ mc_store(void *p, unsigned size, uint64_t value)
 static uint64_t
 modify(enum op_kind op, void *p, unsigned size, uint64_t value)
 {
-    if (running >= 0) {
+    bool silent = is_quiet(p);
+    if (!silent) {
         announce(op, p, size, value);
         drain();
         check_live(p, size);
     }
     uint64_t before = read_memory(p, size), after = op == OP_ADD ? before + value : value;
     memcpy(p, &after, size);
-    did(op, p, size, before, read_memory(p, size));
+    if (!silent) {
+        did(op, p, size, before, read_memory(p, size));
+    }
     return before;
 }
 
@@ -516,7 +576,7 @@ mc_world_make(const struct mc_model *model)
     memset(&world, 0, sizeof world);
     memset(mc_arena, 0, sizeof mc_arena);
     memset(mc_stacks, 0, sizeof mc_stacks);
-    name_count = 0;
+    name_count = quiet_count = 0;
     running = -1;
     mc_violation = mc_detail = NULL;
     model->setup();
@@ -586,12 +646,6 @@ mc_world_step(int thread, uint32_t answer)
     rank_sleepers();
 }
 
-static size_t
-stack_size(int thread)
-{
-    return (size_t)(mc_stacks[thread] + STACK_SIZE - (char *)world.task[thread].sp);
-}
-
 size_t
 mc_world_size(void)
 {
@@ -637,33 +691,11 @@ mc_world_restore(const void *from)
     }
 }
 
-/* Four lanes of multiply and fold, mixed at the end.  The blocks are multiples of eight bytes. */
-static uint64_t
-hash_block(uint64_t seed, const void *p, size_t size)
-{
-    const uint64_t *w = p;
-    uint64_t h[4] = {seed, seed ^ 0x243F6A8885A308D3, ~seed, seed + 0x13198A2E03707344};
-    size_t n = size / 8;
-    for (size_t i = 0; i < n; i++) {
-        uint64_t x = (h[i & 3] ^ w[i]) * UINT64_C(0x9E3779B97F4A7C15);
-        h[i & 3] = x ^ x >> 32;
-    }
-    uint64_t all = size;
-    for (int i = 0; i < 4; i++) {
-        all = (all ^ h[i]) * UINT64_C(0xD6E8FEB86659FD93);
-        all ^= all >> 29;
-    }
-    return all;
-}
-
 uint64_t
 mc_world_hash(uint64_t seed)
 {
     uint64_t h = hash_block(seed, &world, offsetof(struct mc_world, task) +
                                               world.count * sizeof world.task[0]);
-    for (uint32_t i = 0; i < world.count; i++) {
-        h = hash_block(h, world.task[i].sp, stack_size((int)i));
-    }
     for (uint32_t i = 0; i <= world.count; i++) {
         h = hash_block(h, slice((int)i), world.used[i]);
     }

@@ -35,6 +35,7 @@ struct mc_task {
     uint32_t stores;     /* in its store buffer */
     uint32_t slept;      /* OP_ASLEEP: since when, in sleeps of the world */
     uint32_t waits;      /* OP_PAUSE: nobody else has stepped since */
+    uint64_t stack_hash; /* of its stack as it lies */
     struct pending_store buffer[STORE_BUFFER];
 };
 
