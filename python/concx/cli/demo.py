@@ -24,19 +24,20 @@ __all__ = ["add_arguments", "run"]
 
 SAMPLE = 120_000
 """Messages in the part of the tree that the comparison runs over."""
-REPLAY = 300_000
-"""Messages in a replay: the recording, as many times as it takes."""
+REPLAY = 0.6
+"""Seconds that a replay is to take: the recording, as many times over as that needs."""
+MOST_REPEATS = 100
 
 Row = tuple[str, Callable[[Work], None]]
 
 PIPELINES: list[Row] = [
-    ("concx.queue.Queue", pipelines.concx_queue),
+    (report.OURS, pipelines.concx_queue),
     ("queue.Queue, run_in_executor(get)", pipelines.standard_executor),
     ("asyncio.Queue, call_soon_threadsafe", pipelines.standard_call_soon),
 ]
 REPLAYS = [
     *PIPELINES,
-    (f"concx.queue.Queue, batches of {pipelines.BATCH}", pipelines.concx_batches),
+    (f"{report.OURS}, batches of {pipelines.BATCH}", pipelines.concx_batches),
 ]
 
 
@@ -175,10 +176,9 @@ class Demo:
         self.progress = report.Progress()
         self.tally = report.Tally()
         self.seconds = 0.0
-        self.whole: report.Times = {}
-        self.replay: report.Times = {}
+        self.whole: report.Rates = {}
+        self.replay: report.Rates = {}
         self.sample = report.Tally()
-        self.replayed = 0
         self.stats: Any = None
 
     def index(self) -> list[tuple[str, int]]:
@@ -227,7 +227,7 @@ class Demo:
                 index = Index(lambda: files, self.arguments.grain)
                 with self.progress.phase(f"whole pipeline, round {turn + 1}: {name}", index.result):
                     seconds = self.interrupts.run(pipeline, index.work(self.arguments.readers))
-                self.whole.setdefault(name, []).append(seconds)
+                self.whole.setdefault(name, []).append(index.result.messages / seconds)
                 if reference is None:
                     reference = self.sample = index.result
                 elif not reference.same(index.result):
@@ -236,23 +236,26 @@ class Demo:
     def transport(self, recording: list[list[Any]]) -> None:
         """The recorded messages through the same threads and queues, without reading and tokenising."""
         messages = sum(map(len, recording))
-        repeats = max(1, round(REPLAY / messages))
-        self.replayed = messages * repeats
+        repeats = dict.fromkeys((name for name, _ in REPLAYS), 1)
         for turn in range(self.arguments.rounds + 1):
             for name, pipeline in _turned(REPLAYS, turn):
                 tally = report.Tally()
-
-                def merge(message: Any, tally: report.Tally = tally) -> None:
-                    tally.messages += 1
-
-                work = Work(
-                    lambda: recording * repeats, lambda item: item, merge, self.arguments.readers
-                )
-                with self.progress.phase(f"transport only, round {turn + 1}: {name}", tally):
+                work = self._replay(recording * repeats[name], tally)
+                with self.progress.phase(f"transport only, round {turn}: {name}", tally):
                     seconds = self.interrupts.run(pipeline, work)
-                if tally.messages != self.replayed:
-                    raise report.Disagreement(name, report.Tally(messages=self.replayed), tally)
-                self.replay.setdefault(name, []).append(seconds)
+                expected = messages * repeats[name]
+                if tally.messages != expected:
+                    raise report.Disagreement(name, report.Tally(messages=expected), tally)
+                if turn == 0:  # finds out how long a run must be to be measured, and is not counted
+                    repeats[name] = min(max(round(REPLAY / seconds), 1), MOST_REPEATS)
+                else:
+                    self.replay.setdefault(name, []).append(expected / seconds)
+
+    def _replay(self, items: list[list[Any]], tally: report.Tally) -> Work:
+        def merge(message: Any) -> None:
+            tally.messages += 1
+
+        return Work(lambda: items, lambda item: item, merge, self.arguments.readers)
 
     def everything(self) -> None:
         done = self.index()
@@ -280,7 +283,7 @@ class Demo:
         if self.whole:
             report.print_whole(self.whole, self.sample)
         if self.replay:
-            report.print_replay(self.replay, self.replayed, self.whole, self.sample.messages)
+            report.print_replay(self.replay, self.whole)
         if len(self.whole) == len(PIPELINES) and len(self.replay) == len(REPLAYS):
             report.print_summary(self.whole, self.replay)
         if stopped:

@@ -14,6 +14,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from concx.queue import Queue, ShutDown
@@ -102,15 +103,11 @@ def concx_batches(work: Work) -> None:
 
     def read() -> None:
         for item in paths.consume():
-            batch = []
-            for message in work.messages(item):
+            messages_of_item = iter(work.messages(item))
+            while batch := list(islice(messages_of_item, BATCH)):
                 if work.stopped:
                     break
-                batch.append(message)
-                if len(batch) == BATCH:
-                    messages.put_many(batch)
-                    batch = []
-            messages.put_many(batch)
+                messages.put_many(batch)
 
     async def consume() -> None:
         merge = work.merge

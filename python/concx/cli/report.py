@@ -15,20 +15,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 __all__ = [
+    "OURS",
     "Disagreement",
     "Done",
     "Progress",
+    "Rates",
     "Tally",
-    "Times",
     "print_index",
     "print_replay",
     "print_summary",
     "print_whole",
 ]
 
-Times = dict[str, list[float]]
-"""Seconds of every run, by the name of the pipeline. The first name is concx's."""
+Rates = dict[str, list[float]]
+"""Messages in a second, of every run, by the name of the pipeline. The names of concx's begin with "concx"."""
 
+OURS = "concx Queue"
 NAMED = 10
 """Unreadable files that are named one by one."""
 
@@ -181,54 +183,50 @@ def print_index(
             print(f"      {name:<24}{count:>10,}")
 
 
-def _print_times(times: Times, messages: int) -> None:
-    ours = min(next(iter(times.values())), default=0.0)
-    print(f"    {'':<38}{'best, s':>9}{'worst, s':>10}{'messages/s':>14}   concx Queue is")
-    for place, (name, seconds) in enumerate(times.items()):
-        best = min(seconds)
-        ratio = "" if place == 0 else f"{best / ours:.2f} x as fast"
+def _print_rates(rates: Rates) -> None:
+    ours = max(rates.get(OURS, [0.0]))
+    print(f"    {'':<36}{'messages/s':>12}{'worst run':>12}{'us/message':>12}   {OURS} is")
+    for name, runs in sorted(rates.items(), key=lambda row: (row[0] != OURS, -max(row[1]))):
+        best = max(runs)
+        ratio = "" if name == OURS or not ours else f"{ours / best:.2f} x as fast"
         print(
-            f"    {name:<38}{best:>9.2f}{max(seconds):>10.2f}{messages / best:>14,.0f}   {ratio}".rstrip()
+            f"    {name:<36}{best:>12,.0f}{min(runs):>12,.0f}{1e6 / best:>12.2f}   {ratio}".rstrip()
         )
 
 
-def print_whole(times: Times, sample: Tally) -> None:
+def print_whole(rates: Rates, sample: Tally) -> None:
     print(
-        f"\n  The same pipeline on other queues: {sample.files:,} files, {sample.tokens:,} tokens, {sample.messages:,} messages;"
-        f"\n  every run counted the same."
+        f"\n  The same pipeline on other queues: {sample.files:,} files, {sample.tokens:,} tokens,"
+        f" {sample.messages:,} messages;\n  every run counted the same."
     )
-    _print_times(times, sample.messages)
+    _print_rates(rates)
 
 
-def print_replay(times: Times, messages: int, whole: Times, sample_messages: int) -> None:
+def print_replay(rates: Rates, whole: Rates) -> None:
     print(
-        f"\n  Transport only: {messages:,} recorded messages through the same threads and queues,"
+        "\n  Transport only: recorded messages through the same threads and queues,"
         "\n  nothing read, nothing tokenised, nothing counted but the messages."
     )
-    _print_times(times, messages)
+    _print_rates(rates)
     print("\n  Share of transport in the whole pipeline's time:")
     over = False
-    for name, seconds in whole.items():
-        if name in times:
-            share = min(times[name]) / messages * sample_messages / min(seconds)
+    for name, runs in whole.items():
+        if name in rates:
+            share = max(runs) / max(rates[name])
             over = over or share > 1
-            print(f"    {name:<38}{share:>9.0%}")
+            print(f"    {name:<36}{share:>12.0%}")
     if over:
         print("    (above 100% where the stages overlap less in the replay)")
 
 
-def print_summary(whole: Times, replay: Times) -> None:
-    """The ratios to the faster standard way; rows are standard if their name is not concx's."""
+def print_summary(whole: Rates, replay: Rates) -> None:
+    """The ratios to the faster one of the standard ways."""
 
-    def ratio(times: Times) -> float:
-        ours, *others = [
-            min(seconds)
-            for place, (name, seconds) in enumerate(times.items())
-            if place == 0 or not name.startswith("concx")
-        ]
-        return min(others) / ours
+    def ratio(rates: Rates) -> float:
+        others = [max(runs) for name, runs in rates.items() if not name.startswith("concx")]
+        return max(rates[OURS]) / max(others)
 
     print(
-        f"\n  Against the faster of the standard ways, concx's queue is {ratio(replay):.2f} x as fast in"
+        f"\n  Against the faster of the standard ways, {OURS} is {ratio(replay):.2f} x as fast in"
         f"\n  transport, which makes the whole pipeline {ratio(whole):.2f} x as fast."
     )
