@@ -93,11 +93,24 @@ cxb_ring_drop(const RingObject *q, const uint64_t *words, size_t n)
 }
 
 size_t
+cxb_ring_look(RingObject *q)
+{
+    size_t len = cx_ringqueue_len(q->core);
+    if (len > cx_load_relaxed(&q->high_water)) {
+        cx_store_relaxed(&q->high_water, (uint64_t)len);
+    }
+    return len;
+}
+
+size_t
 cxb_ring_try_put(RingObject *q, const uint64_t *words, size_t n, enum cx_status *why)
 {
     struct cx_wakes wakes;
     wakes.count = 0;
     size_t k = cx_ringqueue_put(q->core, words, n, why, &wakes);
+#if CX_WITH_GIL
+    (void)cxb_ring_look(q); /* both indices are at hand; between cores this would cost a transfer */
+#endif
     cxb_deliver(q->state, &wakes);
     if (CX_UNLIKELY(k == 0) && *why == CX_AGAIN) {
         *why = CX_FULL;
@@ -129,16 +142,6 @@ cxb_ring_raise(RingObject *q, enum cx_ringqueue_side side, enum cx_status why)
         return NULL;
     }
     return cxb_raise(q->state, why);
-}
-
-size_t
-cxb_ring_look(RingObject *q)
-{
-    size_t len = cx_ringqueue_len(q->core);
-    if (len > cx_load_relaxed(&q->high_water)) {
-        cx_store_relaxed(&q->high_water, (uint64_t)len);
-    }
-    return len;
 }
 
 /* Sleeps until it is worth looking again: 1; 0: the time is up; -1 with an exception. */

@@ -75,6 +75,8 @@ repair(struct cx_ringqueue *q)
         else if (q->kind == CX_KIND_SPSC) {
             cx_spsc_repair(&q->store.spsc);
         }
+        cx_turnstile_repair(&q->sides[CX_GETTERS]);
+        cx_turnstile_repair(&q->sides[CX_PUTTERS]);
         /* [G1] pairs with [G2]: who finds the generation right finds the ring repaired. */
         cx_store_release(&q->generation, cx_fork_generation());
     }
@@ -155,13 +157,9 @@ ready(struct cx_ringqueue *q, enum cx_ringqueue_side side)
 static inline void
 chain(struct cx_ringqueue *q, enum cx_ringqueue_side side, struct cx_wakes *wakes)
 {
-#ifndef CX_SEED_NO_CHAIN
-    if (cx_turnstile_waiting(&q->sides[side]) && ready(q, side)) {
+    if (!CX_BUG(NO_CHAIN) && cx_turnstile_waiting(&q->sides[side]) && ready(q, side)) {
         cx_turnstile_wake(&q->sides[side], 1, wakes);
     }
-#else
-    (void)q, (void)side, (void)wakes;
-#endif
 }
 
 /* After k words went in or out on `side`.  Where the GIL excludes, one that is woken wakes the next
@@ -192,7 +190,7 @@ cx_ringqueue_put(struct cx_ringqueue *q, const uint64_t *words, size_t n, enum c
         }
         if (*why == CX_CLOSED) {
             /* A getter that saw this putter inside a closed ring may have gone to sleep. */
-            tell_others(q, CX_PUTTERS, 1, wakes);
+            CX_UNLESS_BUG(CLOSE_NO_TELL, tell_others(q, CX_PUTTERS, 1, wakes));
         }
         if (*why != CX_AGAIN || !be_patient(&tries)) {
             return 0;
@@ -213,7 +211,7 @@ cx_ringqueue_get(struct cx_ringqueue *q, uint64_t *words, size_t n, enum cx_stat
             return k;
         }
         if (*why == CX_CLOSED) {
-            chain(q, CX_GETTERS, wakes); /* the end is for all of them */
+            CX_UNLESS_BUG(CLOSE_NO_CHAIN, chain(q, CX_GETTERS, wakes)); /* the end is for all */
         }
         if (*why != CX_AGAIN || !be_patient(&tries)) {
             return 0;
@@ -227,11 +225,9 @@ cx_ringqueue_wait(struct cx_ringqueue *q, enum cx_ringqueue_side side, struct cx
     struct cx_turnstile *ts = &q->sides[side];
     survive_fork(q);
     cx_turnstile_enlist(ts, node);
-#ifndef CX_SEED_NO_RECHECK
-    if (ready(q, side) && cx_turnstile_leave(ts, node, CX_RETRY)) {
+    if (!CX_BUG(NO_RECHECK) && ready(q, side) && cx_turnstile_leave(ts, node, CX_RETRY)) {
         return CX_AGAIN;
     }
-#endif
     return CX_WAIT;
 }
 
@@ -249,11 +245,7 @@ cx_ringqueue_leave(struct cx_ringqueue *q, enum cx_ringqueue_side side, struct c
 void
 cx_ringqueue_pass_on(struct cx_ringqueue *q, enum cx_ringqueue_side side, struct cx_wakes *wakes)
 {
-#ifndef CX_SEED_NO_PASS_ON
-    cx_turnstile_wake(&q->sides[side], 1, wakes);
-#else
-    (void)q, (void)side, (void)wakes;
-#endif
+    CX_UNLESS_BUG(NO_PASS_ON, cx_turnstile_wake(&q->sides[side], 1, wakes));
 }
 
 bool

@@ -8,9 +8,7 @@ cx_turnstile_enlist(struct cx_turnstile *ts, struct cx_node *node)
     cx_waitlist_push(&ts->list, node);
     ts->waits++;
     cx_lock_release(&ts->lock);
-#ifndef CX_SEED_NO_WAITER_FENCE
-    cx_fence_seq_cst(); /* [F2] pairs with [F1] in cx_turnstile_announce */
-#endif
+    CX_UNLESS_BUG(NO_WAITER_FENCE, cx_fence_seq_cst()); /* [F2] pairs with [F1] in announce */
 }
 
 bool
@@ -19,7 +17,7 @@ cx_turnstile_leave(struct cx_turnstile *ts, struct cx_node *node, enum cx_commit
     if (!cx_waiter_decide(node->waiter, verdict)) {
         return false; /* the waker has unlinked it */
     }
-    cx_turnstile_remove(ts, node);
+    CX_UNLESS_BUG(LEAVER_STAYS_LISTED, cx_turnstile_remove(ts, node));
     return true;
 }
 
@@ -40,10 +38,18 @@ cx_turnstile_wake(struct cx_turnstile *ts, size_t n, struct cx_wakes *wakes)
     }
     cx_lock_acquire(&ts->lock);
     while (n > 0 && !cx_wakes_full(wakes) && (node = cx_waitlist_first(&ts->list)) != NULL) {
-        if (cx_waiter_grant(node, CX_AGAIN, wakes)) {
+        if (cx_waiter_grant(node, CX_AGAIN, wakes) || CX_BUG(WAKE_COUNTS_LEAVERS)) {
             n--;
         }
     }
+    cx_lock_release(&ts->lock);
+}
+
+void
+cx_turnstile_repair(struct cx_turnstile *ts)
+{
+    cx_lock_acquire(&ts->lock);
+    (void)cx_waitlist_first(&ts->list);
     cx_lock_release(&ts->lock);
 }
 

@@ -50,13 +50,9 @@ cx_turnstile_init(struct cx_turnstile *ts)
 static inline void
 cx_turnstile_announce(bool native)
 {
-#ifndef CX_SEED_NO_WAKER_FENCE
-    if (!CX_WITH_GIL || native) {
+    if ((!CX_WITH_GIL || native) && !CX_BUG(NO_WAKER_FENCE)) {
         cx_fence_seq_cst(); /* [F1] pairs with [F2] in cx_turnstile_enlist */
     }
-#else
-    (void)native;
-#endif
 }
 
 static inline bool
@@ -78,6 +74,9 @@ void cx_turnstile_remove(struct cx_turnstile *ts, struct cx_node *node);
 
 /* Claims up to n waiters, as many as `wakes` has room for; those that left meanwhile do not count. */
 void cx_turnstile_wake(struct cx_turnstile *ts, size_t n, struct cx_wakes *wakes);
+
+/* After a fork: forgets those who do not exist in this process (any other function does so too). */
+void cx_turnstile_repair(struct cx_turnstile *ts);
 
 uint64_t cx_turnstile_waits(struct cx_turnstile *ts);
 

@@ -432,6 +432,7 @@ in_child(struct cx_ringqueue *q)
     uint64_t word = 0;
     struct cx_ringqueue_stats stats;
     cx_ringqueue_look(q, &stats);
+    CHECK_EQ(stats.waiting_gets, 0);
     CHECK_EQ(cx_ringqueue_len(q), 2);
     CHECK_EQ(get(q, &word), CX_OK);
     CHECK_EQ(word, 21);
