@@ -61,12 +61,14 @@ resolve(struct cx_waiter *waiter)
 static void
 return_grant(struct cx_waiter *waiter)
 {
-    if (cx_waiter_settle(waiter, CX_RETURNED)) {
-        PyObject *owner = cx_xchg_acq_rel(&waiter->owner, NULL);
+    /* Taken before the settling: once that is lost, the await drops the owner as its own.  Without
+     * an owner the await is past that point already. */
+    PyObject *owner = cx_xchg_acq_rel(&waiter->owner, NULL);
+    if (owner != NULL && cx_waiter_settle(waiter, CX_RETURNED)) {
         const struct cxb_wait_ops *ops = waiter->ops;
         ops->give_back(owner, &waiter->node);
-        Py_DECREF(owner);
     }
+    Py_XDECREF(owner);
     PyObject *future = cx_xchg_acq_rel(&waiter->future, NULL);
     Py_XDECREF(future);
     cx_waiter_unref(waiter);

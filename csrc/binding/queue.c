@@ -82,30 +82,31 @@ queue_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)q;
 }
 
-/* The engine's limit for a maxsize: the least length that is full; INT64_MAX for none. */
+/* The engine's limit for a maxsize: the least length that is full; INT64_MAX for none.  What does
+ * not compare with an int fails as it does in the standard library, only earlier. */
 static int
 limit_of(PyObject *maxsize, int64_t *limit)
 {
     *limit = INT64_MAX;
-    if (!PyLong_Check(maxsize) && !PyFloat_Check(maxsize) && !PyIndex_Check(maxsize)) {
-        PyErr_Format(PyExc_TypeError, "'maxsize' must be a number, not %.200s",
-                     Py_TYPE(maxsize)->tp_name);
+    PyObject *zero = PyLong_FromLong(0);
+    int positive = zero == NULL ? -1 : PyObject_RichCompareBool(maxsize, zero, Py_GT);
+    Py_XDECREF(zero);
+    if (positive <= 0) {
+        return positive;
+    }
+    int overflow = 0;
+    long long size;
+    if (PyLong_Check(maxsize)) {
+        size = PyLong_AsLongLongAndOverflow(maxsize, &overflow);
+    }
+    else {
+        double least = ceil(PyFloat_AsDouble(maxsize));
+        overflow = least >= 9e18;
+        size = overflow ? 0 : (long long)least;
+    }
+    if (PyErr_Occurred()) {
         return -1;
     }
-    if (PyFloat_Check(maxsize)) {
-        double size = ceil(PyFloat_AS_DOUBLE(maxsize));
-        if (size > 0 && size < 9e18) {
-            *limit = (int64_t)size;
-        }
-        return 0;
-    }
-    PyObject *number = PyNumber_Index(maxsize);
-    if (number == NULL) {
-        return -1;
-    }
-    int overflow;
-    long long size = PyLong_AsLongLongAndOverflow(number, &overflow);
-    Py_DECREF(number);
     if (overflow == 0 && size > 0) {
         *limit = size;
     }
@@ -275,6 +276,9 @@ queue_init(QueueObject *q, PyObject *args, PyObject *kwargs)
     }
     if (init_weights(q, weigher, max_weight) < 0) {
         return -1;
+    }
+    if (cxb_queue_clear(q) > 0) {
+        cx_queue_set_unfinished(&q->core, 0); /* a second __init__ starts afresh */
     }
     q->core.overflow = mode;
     if (maxsize != NULL) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 static const struct cxb_signature put_signature = {"put", 1, {"item", "block", "timeout", NULL}};
+static const struct cxb_signature put_nowait_signature = {"put_nowait", 1, {"item", NULL}};
 static const struct cxb_signature get_signature = {"get", 0, {"block", "timeout", NULL}};
 static const struct cxb_signature put_many_signature = {
     "put_many", 1, {"items", "block", "timeout", NULL}};
@@ -82,8 +83,12 @@ call_own(QueueObject *q, const char *name, PyObject *item)
 }
 
 static PyObject *
-queue_put_nowait(QueueObject *q, PyObject *item)
+queue_put_nowait(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
+    PyObject *item;
+    if (cxb_bind(&put_nowait_signature, args, nargs, kwnames, &item) < 0) {
+        return NULL;
+    }
     if (CX_UNLIKELY(cx_load_relaxed(&q->own_put))) {
         return call_own(q, "put", item);
     }
@@ -312,7 +317,7 @@ queue_reduce(QueueObject *q, PyObject *unused)
 PyMethodDef cxb_queue_methods[] = {
     {"put", FASTCALL(queue_put), DOC("put($self, /, item, block=True, timeout=None)\n--\n\n")},
     {"get", FASTCALL(queue_get), DOC("get($self, /, block=True, timeout=None)\n--\n\n")},
-    {"put_nowait", (PyCFunction)queue_put_nowait, METH_O, DOC("put_nowait($self, item, /)\n--\n\n")},
+    {"put_nowait", FASTCALL(queue_put_nowait), DOC("put_nowait($self, /, item)\n--\n\n")},
     {"get_nowait", (PyCFunction)queue_get_nowait, METH_NOARGS, DOC("get_nowait($self, /)\n--\n\n")},
     {"put_async", FASTCALL(queue_put_async),
      DOC("put_async($self, /, item, block=True, timeout=None)\n--\n\n")},

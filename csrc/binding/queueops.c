@@ -407,6 +407,9 @@ PyObject *
 cxb_queue_get(QueueObject *q, bool block, PyObject *timeout)
 {
     struct cxb_limit limit;
+    if (q->simple && block && cxb_timeout_in_range(timeout) < 0) {
+        return NULL;
+    }
     return cxb_limit_parse(&limit, block, timeout) < 0 ? NULL : cxb_queue_get_within(q, &limit);
 }
 

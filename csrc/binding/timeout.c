@@ -23,17 +23,15 @@ from_seconds(double seconds, struct cxb_timeout *timeout)
     return 0;
 }
 
-int
-cxb_timeout_parse(PyObject *object, struct cxb_timeout *timeout)
+/* A number or a timedelta as seconds; an int beyond every float is infinite.  0 or -1. */
+static int
+to_seconds(PyObject *object, double *seconds)
 {
-    *timeout = (struct cxb_timeout){0};
-    if (object == Py_None || object == NULL) {
+    PyObject *number;
+    if (PyFloat_Check(object)) {
+        *seconds = PyFloat_AS_DOUBLE(object);
         return 0;
     }
-    if (PyFloat_Check(object)) {
-        return from_seconds(PyFloat_AS_DOUBLE(object), timeout);
-    }
-    PyObject *number;
     if (PyIndex_Check(object) || (Py_TYPE(object)->tp_as_number != NULL &&
                                   Py_TYPE(object)->tp_as_number->nb_float != NULL)) {
         number = Py_NewRef(object);
@@ -49,22 +47,45 @@ cxb_timeout_parse(PyObject *object, struct cxb_timeout *timeout)
             return -1;
         }
     }
-    double seconds = PyFloat_AsDouble(number);
+    *seconds = PyFloat_AsDouble(number);
     Py_DECREF(number);
-    if (seconds == -1.0 && PyErr_Occurred()) {
-        if (!PyErr_ExceptionMatches(PyExc_OverflowError)) {
-            return -1;
-        }
-        PyErr_Clear(); /* an int beyond every float */
-        PyObject *zero = PyLong_FromLong(0);
-        int negative = zero == NULL ? -1 : PyObject_RichCompareBool(object, zero, Py_LT);
-        Py_XDECREF(zero);
-        if (negative < 0) {
-            return -1;
-        }
-        seconds = negative ? -HUGE_VAL : HUGE_VAL;
+    if (*seconds != -1.0 || !PyErr_Occurred()) {
+        return 0;
     }
-    return from_seconds(seconds, timeout);
+    if (!PyErr_ExceptionMatches(PyExc_OverflowError)) {
+        return -1;
+    }
+    PyErr_Clear();
+    PyObject *zero = PyLong_FromLong(0);
+    int negative = zero == NULL ? -1 : PyObject_RichCompareBool(object, zero, Py_LT);
+    Py_XDECREF(zero);
+    *seconds = negative > 0 ? -HUGE_VAL : HUGE_VAL;
+    return negative < 0 ? -1 : 0;
+}
+
+int
+cxb_timeout_parse(PyObject *object, struct cxb_timeout *timeout)
+{
+    double seconds;
+    *timeout = (struct cxb_timeout){0};
+    if (object == Py_None || object == NULL) {
+        return 0;
+    }
+    return to_seconds(object, &seconds) < 0 ? -1 : from_seconds(seconds, timeout);
+}
+
+int
+cxb_timeout_in_range(PyObject *object)
+{
+    double seconds = 0;
+    if (object != Py_None && object != NULL && to_seconds(object, &seconds) < 0) {
+        return -1;
+    }
+    if (fabs(seconds) > MOST_SECONDS) {
+        PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
+        return -1;
+    }
+    return 0;
 }
 
 int

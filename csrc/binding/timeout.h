@@ -20,6 +20,9 @@ struct cxb_timeout {
 /* 0, or -1 with an exception. */
 int cxb_timeout_parse(PyObject *object, struct cxb_timeout *timeout);
 
+/* OverflowError for more than can be waited, whatever its sign, as queue.SimpleQueue has it. */
+int cxb_timeout_in_range(PyObject *object);
+
 /* The deadline of a wait that starts now: 0, or -1 with OverflowError. */
 int cxb_timeout_start(const struct cxb_timeout *timeout, int64_t *deadline);
 
