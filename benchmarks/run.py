@@ -18,6 +18,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import contenders
+from chart import chart
 from harness import machine
 from harness.profile import available, profile
 from harness.results import Results
@@ -62,6 +63,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         action="append",
         default=[],
         help="one more contender",
+    )
+    parser.add_argument(
+        "--plot", metavar="FILE", help="draw the chart of this run into an SVG file"
     )
     parser.add_argument(
         "--profile", action="store_true", help="profile our side of every missed goal (Linux perf)"
@@ -132,6 +136,16 @@ def add_profiles(results: Results, entries: Sequence[Entry], settings: Settings)
                 entry.profile = entry.profile or profile(entry, settings)
 
 
+def write(file: str, results: Results) -> None:
+    """Write the raw results of this run."""
+    text = json.dumps(results.documents[0], indent=1) + "\n"
+    if file == "-":
+        sys.stdout.write(text)
+        return
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    Path(file).write_text(text)
+
+
 def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     chosen = choose(options.rows, options.goals)
@@ -148,6 +162,8 @@ def main(arguments: Sequence[str]) -> int:
     options.add = [f"{name}={contenders.WHERE[name]}" for name in extra]
     settings = settings_of(options)
     facts = {"started": machine.now(), "machine": machine.machine(), **machine.commit()}
+    facts |= {"stolen_seconds": 0.0}
+    facts["machine"]["load_after"] = facts["machine"]["load"]
     if options.commit:
         facts["commit"] = options.commit
     if facts["machine"]["load"] > 0.5 and not options.quick:
@@ -161,20 +177,35 @@ def main(arguments: Sequence[str]) -> int:
     except RuntimeError as error:
         raise SystemExit(f"run.py: {error}") from None
     stolen = machine.stolen()
-    entries = run(chosen, builds, settings, extra)
-    facts["stolen_seconds"] = round(machine.stolen() - stolen, 2)
-    facts["machine"]["load_after"] = round(os.getloadavg()[0], 2)
-    results = Results([document(entries, builds, settings, facts)], all_rows())
-    for verdict in verdicts(results):
+    entries: list[Entry] = []
+
+    def save(group: list[Entry]) -> None:
+        """Keep what is measured so far: an interrupted run is not lost."""
+        entries.extend(group)
+        facts["stolen_seconds"] = round(machine.stolen() - stolen, 2)
+        facts["machine"]["load_after"] = round(os.getloadavg()[0], 2)
+        if options.json not in (None, "-"):
+            write(options.json, results())
+
+    def results() -> Results:
+        return Results([document(entries, builds, settings, facts)], all_rows())
+
+    interrupted = False
+    try:
+        run(chosen, builds, settings, extra, save)
+    except KeyboardInterrupt:
+        interrupted = True
+        print("run.py: interrupted; the rows that are complete are kept", file=sys.stderr)
+    for verdict in verdicts(results()):
         print(verdict, file=sys.stderr if options.json == "-" else sys.stdout)
-    if options.profile:
-        add_profiles(results, entries, settings)
-    text = json.dumps(document(entries, builds, settings, facts), indent=1) + "\n"
-    if options.json == "-":
-        sys.stdout.write(text)
-    elif options.json:
-        Path(options.json).parent.mkdir(parents=True, exist_ok=True)
-        Path(options.json).write_text(text)
+    if options.profile and not interrupted:
+        add_profiles(results(), entries, settings)
+    if options.json:
+        write(options.json, results())
+    if options.plot:
+        Path(options.plot).write_text(chart(results()))
+    if interrupted:
+        return 130
     failed = [
         e
         for e in entries

@@ -50,12 +50,12 @@ def describe(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def calibrate(work: Any, case: Case, seconds: float) -> int:
-    """How many items make a section a fifth longer than ``seconds``."""
+    """How many items make a section somewhat longer than ``seconds``."""
     count = 200
     while True:
         section: Section = work.run(case, count)
         if section.seconds >= seconds / 8:
-            return max(1, int(count * 1.2 * seconds / section.seconds))
+            return max(1, int(count * 1.12 * seconds / section.seconds))
         count = int(count * min(20.0, max(2.0, seconds / 4 / max(section.seconds, 1e-9))))
 
 

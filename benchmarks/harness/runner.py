@@ -175,32 +175,31 @@ def run(
     rows: Sequence[Row],
     builds: Sequence[Build],
     settings: Settings,
-    extra: Sequence[str] = (),
-    tell: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
-) -> list[Entry]:
-    """Run rows one after another; inside a row, builds and contenders take turns in every repetition."""
-    entries: list[Entry] = []
+    extra: Sequence[str],
+    done: Callable[[list[Entry]], None],
+) -> None:
+    """Run rows one after another; inside a row, builds and contenders take turns in every repetition.
+
+    ``done`` gets the entries of a row and variant as soon as they are complete.
+    """
     for row in rows:
         for variant in row.variants:
             if variant == "split" and settings.cpus[0] == settings.cpus[1]:
-                tell(f"{row.name}/{variant}: left out, there is only one CPU")
+                print(f"{row.name}/{variant}: left out, there is only one CPU", file=sys.stderr)
                 continue
-            group = [
-                Entry(row, variant, build, name)
-                for build in builds
-                for name in (*row.contenders, *extra)
-            ]
+            names = (*row.contenders, *extra)
+            group = [Entry(row, variant, build, name) for build in builds for name in names]
             for entry in group:
                 if entry.contender in entry.build.missing:
-                    entry.status, entry.reason = "missing", entry.build.missing[entry.contender]
+                    entry.status = "missing"
+                    entry.reason = entry.build.missing[entry.contender]
             for turn in range(settings.repeat):
                 start = turn * len(group) // max(1, settings.repeat)
                 for entry in group[start:] + group[:start]:
                     entry.once(settings)
             for entry in group:
-                tell(line(entry))
-            entries += group
-    return entries
+                print(line(entry), file=sys.stderr, flush=True)
+            done(group)
 
 
 def line(entry: Entry) -> str:

@@ -51,7 +51,7 @@ class PerItem:
         empty(case.contender.sync(case.contender.make(case.maxsize)))
 
     def run(self, case: Case, count: int) -> Section:
-        count = 10_000 if case.quick else 1_000_000
+        count = 10_000 if case.quick else 1_500_000
         q, meter = (
             case.contender.sync(case.contender.make(count if case.params.get("full") else 0)),
             Meter(),
