@@ -21,6 +21,8 @@ import weakref
 from typing import Any
 
 import pytest
+
+from concx.queue import Empty, Full, QueueStats, ShutDown
 from queue_tools import (
     Step,
     SteppedLoop,
@@ -30,8 +32,6 @@ from queue_tools import (
     wait_until,
     wait_waiting,
 )
-
-from concx.queue import Empty, Full, QueueStats, ShutDown
 
 
 class Interrupted(Exception):
@@ -52,9 +52,11 @@ class BoundedCases:
         q.put(1)
         q.put(item=2, block=False)
         q.put_nowait(3)
-        assert q.full() and not q.empty()
+        assert q.full()
+        assert not q.empty()
         assert [q.get(), q.get(timeout=1), q.get_nowait()] == [1, 2, 3]
-        assert q.empty() and not q.full()
+        assert q.empty()
+        assert not q.full()
         with pytest.raises(Empty):
             q.get_nowait()
         with pytest.raises(Empty):

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from queue_tools import Worker, run_async, run_threads, wait_until, wait_waiting
 
 import concx
 from concx import _core
 from concx.queue import RingQueue, ShutDown
+from queue_tools import Worker, run_async, run_threads, wait_until, wait_waiting
 
 OK, FULL, CLOSED = 0, 1, 2
 FOREVER = 2**63 - 1

@@ -15,9 +15,9 @@ import weakref
 from typing import Any
 
 import pytest
-from queue_tools import SteppedLoop, Worker, run_async, run_threads, wait_waiting
 
 from concx.queue import Empty, QueueStats, ShutDown, Stack
+from queue_tools import SteppedLoop, Worker, run_async, run_threads, wait_waiting
 
 
 def test_smoke() -> None:
@@ -55,8 +55,7 @@ def test_smoke_arguments() -> None:
             call()
     with pytest.raises(ValueError, match="got -1"):
         stack.pop_many(-1)
-    with pytest.raises(AttributeError):
-        stack.put
+    assert not hasattr(stack, "put")
 
 
 def test_smoke_type() -> None:
@@ -64,7 +63,7 @@ def test_smoke_type() -> None:
     assert weakref.ref(stack)() is stack
     assert isinstance(Stack[int], types.GenericAlias)
     for refused in (copy.copy, pickle.dumps):
-        with pytest.raises(TypeError, match="cannot pickle 'concx.queue.Stack' object"):
+        with pytest.raises(TypeError, match=r"cannot pickle 'concx\.queue\.Stack' object"):
             refused(stack)
     for method in ("push", "pop", "shutdown"):
         assert "Thread safety" in getattr(Stack, method).__doc__
@@ -160,7 +159,8 @@ def test_mpmc_blocking() -> None:
 
     run_threads(produce, produce)
     stack.shutdown()
-    assert sorted(sum((c.result() for c in consumers), [])) == sorted([*range(n)] * 2)
+    got = [i for consumer in consumers for i in consumer.result()]
+    assert sorted(got) == sorted([*range(n)] * 2)
 
 
 def test_drops() -> None:

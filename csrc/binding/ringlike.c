@@ -21,8 +21,7 @@ cxb_ring_capacity(PyObject *object, const char *name, uint64_t *capacity)
     long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
     bool ok = overflow == 0 && value >= 1 && (unsigned long long)value <= CX_RING_MAX;
     if (!ok) {
-        PyErr_Format(PyExc_ValueError, "%s capacity must be from 1 to 2**40, got %R", name,
-                     number);
+        PyErr_Format(PyExc_ValueError, "%s capacity must be from 1 to 2**40, got %R", name, number);
     }
     Py_DECREF(number);
     *capacity = (uint64_t)value;
@@ -174,9 +173,7 @@ wait_turn(RingObject *q, enum cx_ringqueue_side side, struct cxb_limit *limit)
         else if (how != CXB_GRANTED) {
             cx_ringqueue_unlink(q->core, side, &waiter->node);
         }
-        answer = how == CXB_TIMED_OUT                              ? 0
-                 : how == CXB_ERROR || how == CXB_ERROR_LATE ? -1
-                                                                   : 1;
+        answer = how == CXB_TIMED_OUT ? 0 : how == CXB_ERROR || how == CXB_ERROR_LATE ? -1 : 1;
     }
     cx_waiter_return(waiter);
     cxb_deliver(q->state, &wakes);

@@ -22,9 +22,9 @@ typedef struct {
     struct cx_ringqueue *core;
     struct cxb_state *state;
     PyObject *weakrefs;
-    bool ints;            /* words are int64, not references */
-    uint64_t high_water;  /* the greatest length that was looked at, relaxed */
-    uint64_t wait_ns;     /* spent blocked, relaxed */
+    bool ints;           /* words are int64, not references */
+    uint64_t high_water; /* the greatest length that was looked at, relaxed */
+    uint64_t wait_ns;    /* spent blocked, relaxed */
     uint64_t blocked_on_loop;
 } RingObject;
 
@@ -73,7 +73,7 @@ void cxb_ring_dealloc(RingObject *q);
 
 /* ringlikemethods.c: the methods of RingQueue and SpscQueue, and what Stack shares with them. */
 
-#define CXB_FASTCALL(function)                                                                    \
+#define CXB_FASTCALL(function)                                                                     \
     (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS
 
 /* get and get_many under whatever name; `async` for the twin. */

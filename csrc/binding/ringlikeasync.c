@@ -230,16 +230,22 @@ put_many_timed_out(AwaitObject *self, PyObject **result)
     return finished(PyLong_FromSsize_t(self->done), result);
 }
 
-#define GET_OPS(coroutine, try, is_native)                                                        \
-    {                                                                                             \
-        .wait = {give_back_get}, .name = coroutine, .attempt = try, .granted = get_granted,       \
-        .leave = leave_getters, .timed_out = get_timed_out, .native = is_native                   \
-    }
-#define PUT_OPS(coroutine, try, late, is_native)                                                  \
-    {                                                                                             \
-        .wait = {give_back_put}, .name = coroutine, .attempt = try, .granted = get_granted,       \
-        .leave = leave_putters, .timed_out = late, .native = is_native                            \
-    }
+#define GET_OPS(coroutine, try, is_native)                                                         \
+    {.wait = {give_back_get},                                                                      \
+     .name = coroutine,                                                                            \
+     .attempt = try,                                                                               \
+     .granted = get_granted,                                                                       \
+     .leave = leave_getters,                                                                       \
+     .timed_out = get_timed_out,                                                                   \
+     .native = is_native}
+#define PUT_OPS(coroutine, try, late, is_native)                                                   \
+    {.wait = {give_back_put},                                                                      \
+     .name = coroutine,                                                                            \
+     .attempt = try,                                                                               \
+     .granted = get_granted,                                                                       \
+     .leave = leave_putters,                                                                       \
+     .timed_out = late,                                                                            \
+     .native = is_native}
 
 static const struct cxb_await_ops get_ops[FLAVOURS] = {
     [OBJECTS] = GET_OPS("RingQueue.get_async", get_attempt, false),
@@ -270,8 +276,7 @@ static const struct cxb_await_ops put_ops[FLAVOURS] = {
 };
 
 static const struct cxb_await_ops put_many_ops[FLAVOURS] = {
-    [OBJECTS] =
-        PUT_OPS("RingQueue.put_many_async", put_many_attempt, put_many_timed_out, false),
+    [OBJECTS] = PUT_OPS("RingQueue.put_many_async", put_many_attempt, put_many_timed_out, false),
     [INTS] = PUT_OPS("RingQueue.put_many_async", put_many_attempt, put_many_timed_out, true),
     [SPSC] = PUT_OPS("SpscQueue.put_many_async", put_many_attempt, put_many_timed_out, false),
 };
@@ -330,8 +335,8 @@ cxb_ring_put_many_async(RingObject *q, PyObject *items, bool block, PyObject *ti
     if (tuple == NULL) {
         return NULL;
     }
-    return cxb_await_new(q->state, &put_many_ops[flavour_of(q)], (PyObject *)q, tuple,
-                         limit.block, &limit.timeout);
+    return cxb_await_new(q->state, &put_many_ops[flavour_of(q)], (PyObject *)q, tuple, limit.block,
+                         &limit.timeout);
 }
 
 /* The iterator, which takes items until the ring is shut down and empty.  It always has its ring; a
@@ -395,14 +400,10 @@ ringiter_dealloc(RingIterObject *self)
 }
 
 static PyType_Slot ringiter_slots[] = {
-    {Py_tp_dealloc, ringiter_dealloc},
-    {Py_tp_traverse, ringiter_traverse},
-    {Py_tp_repr, ringiter_repr},
-    {Py_tp_iter, PyObject_SelfIter},
-    {Py_tp_iternext, ringiter_next},
-    {Py_am_aiter, PyObject_SelfIter},
-    {Py_am_anext, ringiter_anext},
-    {0, NULL},
+    {Py_tp_dealloc, ringiter_dealloc}, {Py_tp_traverse, ringiter_traverse},
+    {Py_tp_repr, ringiter_repr},       {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, ringiter_next},   {Py_am_aiter, PyObject_SelfIter},
+    {Py_am_anext, ringiter_anext},     {0, NULL},
 };
 
 PyType_Spec cxb_ringiter_spec = {

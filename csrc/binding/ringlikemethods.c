@@ -22,8 +22,8 @@ cxb_ring_call_get(RingObject *q, const char *function, PyObject *const *args, Py
 }
 
 PyObject *
-cxb_ring_call_get_many(RingObject *q, const char *function, PyObject *const *args,
-                       Py_ssize_t nargs, PyObject *kwnames, bool async)
+cxb_ring_call_get_many(RingObject *q, const char *function, PyObject *const *args, Py_ssize_t nargs,
+                       PyObject *kwnames, bool async)
 {
     PyObject *out[3];
     const struct cxb_signature signature = {function, 1, {"max_items", "block", "timeout", NULL}};
@@ -231,8 +231,7 @@ cxb_ring_repr(RingObject *q)
     const char *closed = cx_ringqueue_closed(q->core) ? " shut down" : "";
     name = dot != NULL ? dot + 1 : name;
     if (q->core->kind == CX_KIND_STACK) {
-        return PyUnicode_FromFormat("<concx.%s size=%zu waiting=%u%s>", name, len, waiting,
-                                    closed);
+        return PyUnicode_FromFormat("<concx.%s size=%zu waiting=%u%s>", name, len, waiting, closed);
     }
     return PyUnicode_FromFormat("<concx.%s size=%zu capacity=%llu%s waiting=%u%s>", name, len,
                                 (unsigned long long)cx_ringqueue_capacity(q->core),
@@ -241,8 +240,7 @@ cxb_ring_repr(RingObject *q)
 
 #define SAFE "Thread safety: any number of threads and tasks; of a SpscQueue, one at a time.\n"
 
-PyDoc_STRVAR(put_doc,
-"put($self, /, item, block=True, timeout=None)\n--\n\n\
+PyDoc_STRVAR(put_doc, "put($self, /, item, block=True, timeout=None)\n--\n\n\
 Put an item in, waiting for room if need be.\n\
 \n\
 Parameters\n----------\n\
@@ -256,8 +254,7 @@ ShutDown\n    The queue was shut down.\n\
 \n\
 Notes\n-----\n" SAFE);
 
-PyDoc_STRVAR(get_doc,
-"get($self, /, block=True, timeout=None)\n--\n\n\
+PyDoc_STRVAR(get_doc, "get($self, /, block=True, timeout=None)\n--\n\n\
 Take the oldest item out and return it, waiting for one if need be.\n\
 \n\
 Parameters\n----------\n\
@@ -270,32 +267,27 @@ ShutDown\n    The queue was shut down, and nothing is left in it.\n\
 \n\
 Notes\n-----\n" SAFE);
 
-PyDoc_STRVAR(put_nowait_doc,
-"put_nowait($self, item, /)\n--\n\n\
+PyDoc_STRVAR(put_nowait_doc, "put_nowait($self, item, /)\n--\n\n\
 Put an item in if there is room now: ``put(item, block=False)``.\n\
 \n\
 Notes\n-----\n" SAFE);
 
-PyDoc_STRVAR(get_nowait_doc,
-"get_nowait($self, /)\n--\n\n\
+PyDoc_STRVAR(get_nowait_doc, "get_nowait($self, /)\n--\n\n\
 Return the oldest item if there is one now: ``get(block=False)``.\n\
 \n\
 Notes\n-----\n" SAFE);
 
-PyDoc_STRVAR(put_async_doc,
-"put_async($self, /, item, block=True, timeout=None)\n--\n\n\
+PyDoc_STRVAR(put_async_doc, "put_async($self, /, item, block=True, timeout=None)\n--\n\n\
 `put` for asyncio: a coroutine. One that is cancelled has not put.\n\
 \n\
 Notes\n-----\n" SAFE);
 
-PyDoc_STRVAR(get_async_doc,
-"get_async($self, /, block=True, timeout=None)\n--\n\n\
+PyDoc_STRVAR(get_async_doc, "get_async($self, /, block=True, timeout=None)\n--\n\n\
 `get` for asyncio: a coroutine. One that is cancelled has not taken an item.\n\
 \n\
 Notes\n-----\n" SAFE);
 
-PyDoc_STRVAR(put_many_doc,
-"put_many($self, /, items, block=True, timeout=None)\n--\n\n\
+PyDoc_STRVAR(put_many_doc, "put_many($self, /, items, block=True, timeout=None)\n--\n\n\
 Put items in, in order and as many at once as there is room for.\n\
 \n\
 Parameters\n----------\n\
@@ -312,8 +304,7 @@ ShutDown\n    The queue was shut down before any went in.\n\
 Notes\n-----\n\
 Items of several producers may come between those of one call.\n" SAFE);
 
-PyDoc_STRVAR(get_many_doc,
-"get_many($self, /, max_items, block=True, timeout=None)\n--\n\n\
+PyDoc_STRVAR(get_many_doc, "get_many($self, /, max_items, block=True, timeout=None)\n--\n\n\
 Wait for the first item, then take what is there: a list of at most `max_items`.\n\
 \n\
 Raises\n------\n\
@@ -322,44 +313,38 @@ ShutDown\n    The queue was shut down, and nothing is left in it.\n\
 \n\
 Notes\n-----\n" SAFE);
 
-PyDoc_STRVAR(put_many_async_doc,
-"put_many_async($self, /, items, block=True, timeout=None)\n--\n\n\
+PyDoc_STRVAR(put_many_async_doc, "put_many_async($self, /, items, block=True, timeout=None)\n--\n\n\
 `put_many` for asyncio: a coroutine. Cancelled, it may have put the first items in.\n\
 \n\
 Notes\n-----\n" SAFE);
 
 PyDoc_STRVAR(get_many_async_doc,
-"get_many_async($self, /, max_items, block=True, timeout=None)\n--\n\n\
+             "get_many_async($self, /, max_items, block=True, timeout=None)\n--\n\n\
 `get_many` for asyncio: a coroutine.\n\
 \n\
 Notes\n-----\n" SAFE);
 
-PyDoc_STRVAR(qsize_doc,
-"qsize($self, /)\n--\n\n\
+PyDoc_STRVAR(qsize_doc, "qsize($self, /)\n--\n\n\
 Return how many items there are: the length at one instant during the call.\n\
 \n\
 Notes\n-----\nThread safety: any number of threads.\n");
 
-PyDoc_STRVAR(empty_doc,
-"empty($self, /)\n--\n\n\
+PyDoc_STRVAR(empty_doc, "empty($self, /)\n--\n\n\
 Return whether there is no item now.\n\
 \n\
 Notes\n-----\nThread safety: any number of threads.\n");
 
-PyDoc_STRVAR(full_doc,
-"full($self, /)\n--\n\n\
+PyDoc_STRVAR(full_doc, "full($self, /)\n--\n\n\
 Return whether there is no room now.\n\
 \n\
 Notes\n-----\nThread safety: any number of threads.\n");
 
-PyDoc_STRVAR(clear_doc,
-"clear($self, /)\n--\n\n\
+PyDoc_STRVAR(clear_doc, "clear($self, /)\n--\n\n\
 Drop the items that are in it now and return how many that were.\n\
 \n\
 Notes\n-----\nThread safety: any number of threads.\n");
 
-PyDoc_STRVAR(shutdown_doc,
-"shutdown($self, /, immediate=False)\n--\n\n\
+PyDoc_STRVAR(shutdown_doc, "shutdown($self, /, immediate=False)\n--\n\n\
 Let nothing more in; wake all who wait.\n\
 \n\
 Parameters\n----------\n\
@@ -369,8 +354,7 @@ Notes\n-----\n\
 No put succeeds after it, and no item that was put before it is lost.\n\
 Thread safety: any number of threads.\n");
 
-PyDoc_STRVAR(stats_doc,
-"stats($self, /)\n--\n\n\
+PyDoc_STRVAR(stats_doc, "stats($self, /)\n--\n\n\
 Return a `QueueStats` of what happened so far.\n\
 \n\
 Notes\n-----\n\

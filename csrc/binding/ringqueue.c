@@ -32,13 +32,12 @@ static PyGetSetDef ringqueue_getset[] = {
     {"capacity", (getter)cxb_ring_capacity_get, NULL,
      PyDoc_STR("The most items it can hold, exactly as asked for."), NULL},
     {"cells", (getter)ringqueue_cells, NULL, PyDoc_STR("'object' or 'int64'."), NULL},
-    {"is_shutdown", (getter)cxb_ring_is_shutdown, NULL,
-     PyDoc_STR("Whether shutdown() was called."), NULL},
+    {"is_shutdown", (getter)cxb_ring_is_shutdown, NULL, PyDoc_STR("Whether shutdown() was called."),
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-PyDoc_STRVAR(ringqueue_doc,
-"RingQueue(capacity, cells='object')\n--\n\n\
+PyDoc_STRVAR(ringqueue_doc, "RingQueue(capacity, cells='object')\n--\n\n\
 Lock-free bounded queue for any number of producers and consumers.\n\
 \n\
 Parameters\n----------\n\

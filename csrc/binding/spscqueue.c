@@ -17,13 +17,12 @@ spscqueue_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 static PyGetSetDef spscqueue_getset[] = {
     {"capacity", (getter)cxb_ring_capacity_get, NULL,
      PyDoc_STR("The most items it can hold, exactly as asked for."), NULL},
-    {"is_shutdown", (getter)cxb_ring_is_shutdown, NULL,
-     PyDoc_STR("Whether shutdown() was called."), NULL},
+    {"is_shutdown", (getter)cxb_ring_is_shutdown, NULL, PyDoc_STR("Whether shutdown() was called."),
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-PyDoc_STRVAR(spscqueue_doc,
-"SpscQueue(capacity)\n--\n\n\
+PyDoc_STRVAR(spscqueue_doc, "SpscQueue(capacity)\n--\n\n\
 Wait-free bounded queue for one producer and one consumer.\n\
 \n\
 Parameters\n----------\n\

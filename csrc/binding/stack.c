@@ -67,22 +67,19 @@ stack_pop_many_async(RingObject *q, PyObject *const *args, Py_ssize_t nargs, PyO
 
 #define SAFE "\nNotes\n-----\nThread safety: any number of threads and tasks.\n"
 
-PyDoc_STRVAR(push_doc,
-"push($self, item, /)\n--\n\n\
+PyDoc_STRVAR(push_doc, "push($self, item, /)\n--\n\n\
 Put an item on top. Never waits.\n\
 \n\
 Raises\n------\n\
 ShutDown\n    The stack was shut down.\n" SAFE);
 
-PyDoc_STRVAR(push_many_doc,
-"push_many($self, items, /)\n--\n\n\
+PyDoc_STRVAR(push_many_doc, "push_many($self, items, /)\n--\n\n\
 Put all items on top at one instant, the last one topmost; return how many.\n\
 \n\
 Raises\n------\n\
 ShutDown\n    The stack was shut down.\n" SAFE);
 
-PyDoc_STRVAR(pop_doc,
-"pop($self, /, block=True, timeout=None)\n--\n\n\
+PyDoc_STRVAR(pop_doc, "pop($self, /, block=True, timeout=None)\n--\n\n\
 Take the topmost item and return it, waiting for one if need be.\n\
 \n\
 Parameters\n----------\n\
@@ -93,43 +90,36 @@ Raises\n------\n\
 Empty\n    There is no item, or none came in time.\n\
 ShutDown\n    The stack was shut down, and nothing is left on it.\n" SAFE);
 
-PyDoc_STRVAR(try_pop_doc,
-"try_pop($self, /, default=None)\n--\n\n\
+PyDoc_STRVAR(try_pop_doc, "try_pop($self, /, default=None)\n--\n\n\
 Take the topmost item and return it; `default` if there is none. Never waits.\n" SAFE);
 
-PyDoc_STRVAR(pop_many_doc,
-"pop_many($self, /, max_items, block=True, timeout=None)\n--\n\n\
+PyDoc_STRVAR(pop_many_doc, "pop_many($self, /, max_items, block=True, timeout=None)\n--\n\n\
 Wait for the first item, then take what is there: a list of at most `max_items`, topmost first.\n\
 \n\
 Raises\n------\n\
 Empty\n    There is no item, or none came in time.\n\
 ShutDown\n    The stack was shut down, and nothing is left on it.\n" SAFE);
 
-PyDoc_STRVAR(pop_async_doc,
-"pop_async($self, /, block=True, timeout=None)\n--\n\n\
+PyDoc_STRVAR(pop_async_doc, "pop_async($self, /, block=True, timeout=None)\n--\n\n\
 `pop` for asyncio: a coroutine. One that is cancelled has not taken an item.\n" SAFE);
 
 PyDoc_STRVAR(pop_many_async_doc,
-"pop_many_async($self, /, max_items, block=True, timeout=None)\n--\n\n\
+             "pop_many_async($self, /, max_items, block=True, timeout=None)\n--\n\n\
 `pop_many` for asyncio: a coroutine.\n" SAFE);
 
-PyDoc_STRVAR(empty_doc,
-"empty($self, /)\n--\n\n\
+PyDoc_STRVAR(empty_doc, "empty($self, /)\n--\n\n\
 Return whether there is no item now.\n" SAFE);
 
-PyDoc_STRVAR(clear_doc,
-"clear($self, /)\n--\n\n\
+PyDoc_STRVAR(clear_doc, "clear($self, /)\n--\n\n\
 Drop the items that are on it now and return how many that were.\n" SAFE);
 
-PyDoc_STRVAR(shutdown_doc,
-"shutdown($self, /, immediate=False)\n--\n\n\
+PyDoc_STRVAR(shutdown_doc, "shutdown($self, /, immediate=False)\n--\n\n\
 Let nothing more in; wake all who wait.\n\
 \n\
 Parameters\n----------\n\
 immediate : bool\n    True: drop what is left, too.\n" SAFE);
 
-PyDoc_STRVAR(stats_doc,
-"stats($self, /)\n--\n\n\
+PyDoc_STRVAR(stats_doc, "stats($self, /)\n--\n\n\
 Return a `QueueStats` of what happened so far; pushes count as puts, pops as gets.\n" SAFE);
 
 static PyMethodDef stack_methods[] = {
@@ -152,13 +142,12 @@ static PyMethodDef stack_methods[] = {
 };
 
 static PyGetSetDef stack_getset[] = {
-    {"is_shutdown", (getter)cxb_ring_is_shutdown, NULL,
-     PyDoc_STR("Whether shutdown() was called."), NULL},
+    {"is_shutdown", (getter)cxb_ring_is_shutdown, NULL, PyDoc_STR("Whether shutdown() was called."),
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-PyDoc_STRVAR(stack_doc,
-"Stack()\n--\n\n\
+PyDoc_STRVAR(stack_doc, "Stack()\n--\n\n\
 Lock-free unbounded stack for any number of threads.\n\
 \n\
 Notes\n-----\n\

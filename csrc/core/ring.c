@@ -40,7 +40,8 @@ is_free(const struct cx_ring *ring, uint64_t pos)
 static inline bool
 is_published(const struct cx_ring *ring, uint64_t pos)
 {
-    return cx_load_acquire(&cell_at(ring, pos)->seq) == (pos & ~ring->mask) + 1; /* [A1] with [R1] */
+    return cx_load_acquire(&cell_at(ring, pos)->seq) ==
+           (pos & ~ring->mask) + 1; /* [A1] with [R1] */
 }
 
 /* Room as seen from a tail without the closed bit.  An old value of head only makes it smaller, so

@@ -64,8 +64,7 @@ void cx_ring_fini(struct cx_ring *ring);
 
 /* Pushes the first words of n, as many as there is room for, all at one instant; n > 0.  Answers
  * how many; if none, *why is CX_FULL, CX_CLOSED or CX_AGAIN. */
-size_t cx_ring_try_push(struct cx_ring *ring, const uint64_t *words, size_t n,
-                        enum cx_status *why);
+size_t cx_ring_try_push(struct cx_ring *ring, const uint64_t *words, size_t n, enum cx_status *why);
 /* Pops up to n words, oldest first, at one instant; n > 0.  Answers how many; if none, *why is
  * CX_EMPTY, CX_CLOSED (closed, and nothing will come any more) or CX_AGAIN. */
 size_t cx_ring_try_pop(struct cx_ring *ring, uint64_t *words, size_t n, enum cx_status *why);

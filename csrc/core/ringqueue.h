@@ -56,7 +56,7 @@ struct cx_ringqueue {
     } store;
     CX_ALIGNED struct cx_turnstile sides[2]; /* by enum cx_ringqueue_side */
     struct cx_lock repair_lock;
-    uint64_t cleared;                        /* words taken by clear, not by a get */
+    uint64_t cleared; /* words taken by clear, not by a get */
 };
 
 struct cx_ringqueue_stats {
@@ -104,8 +104,8 @@ bool cx_ringqueue_close(struct cx_ringqueue *q);
 bool cx_ringqueue_wake_all(struct cx_ringqueue *q, struct cx_wakes *wakes);
 
 /* get on behalf of clear: does not count as one, and waits for a consumer that is inside. */
-size_t cx_ringqueue_discard(struct cx_ringqueue *q, uint64_t *words, size_t n,
-                            enum cx_status *why, struct cx_wakes *wakes);
+size_t cx_ringqueue_discard(struct cx_ringqueue *q, uint64_t *words, size_t n, enum cx_status *why,
+                            struct cx_wakes *wakes);
 
 size_t cx_ringqueue_len(struct cx_ringqueue *q);
 bool cx_ringqueue_closed(const struct cx_ringqueue *q);

@@ -51,8 +51,7 @@ void cx_spsc_fini(struct cx_spsc *ring);
 
 /* As cx_ring_try_push: how many of n > 0; if none, CX_FULL, CX_CLOSED or CX_BUSY.
  * CX_CLOSED also tells a producer that a consumer may have seen it inside and be asleep. */
-size_t cx_spsc_try_push(struct cx_spsc *ring, const uint64_t *words, size_t n,
-                        enum cx_status *why);
+size_t cx_spsc_try_push(struct cx_spsc *ring, const uint64_t *words, size_t n, enum cx_status *why);
 /* As cx_ring_try_pop; if none, CX_EMPTY, CX_CLOSED, CX_BUSY, or CX_AGAIN: closed, and the producer
  * is still inside with what may be the last word. */
 size_t cx_spsc_try_pop(struct cx_spsc *ring, uint64_t *words, size_t n, enum cx_status *why);

@@ -3,11 +3,7 @@
 
 #include <stdlib.h>
 
-#ifdef CX_SEED_STACK_NO_TAG
-#define TAG_STEP 0
-#else
-#define TAG_STEP (UINT64_C(1) << 32)
-#endif
+#define TAG_STEP (CX_BUG(STACK_NO_TAG) ? 0 : UINT64_C(1) << 32)
 
 #define TAG_MASK (~UINT64_C(0) << 32)
 

@@ -13,7 +13,7 @@
  *  - Nodes live in segments that are only ever added, and are freed with the stack.  A node that was
  *    popped goes to a list of spare nodes (tagged the same way) and comes back as a node: a slow
  *    thread that still reads it reads an old successor, never foreign memory, and its swap fails.
- * CX_SEED_STACK_NO_TAG leaves the tag at 0: tests show with it what the tag is for.
+ * CX_BUG_STACK_NO_TAG=1 leaves the tag at 0: tests show with it what the tag is for.
  *
  * A node knows how many are below it, so the length is the depth of the head node: no counter.
  * Several nodes are pushed, or popped, by one swap.
@@ -59,8 +59,7 @@ void cx_stack_fini(struct cx_stack *stack);
 
 /* Pushes all n > 0 words at one instant, the last on top: n; or 0, and *why is CX_CLOSED or
  * CX_NOMEM. */
-size_t cx_stack_push(struct cx_stack *stack, const uint64_t *words, size_t n,
-                     enum cx_status *why);
+size_t cx_stack_push(struct cx_stack *stack, const uint64_t *words, size_t n, enum cx_status *why);
 /* Pops up to n > 0 words at one instant, the top first.  Answers how many; if none, *why is CX_EMPTY
  * or CX_CLOSED (closed, and nothing will come any more). */
 size_t cx_stack_pop(struct cx_stack *stack, uint64_t *words, size_t n, enum cx_status *why);

@@ -49,7 +49,8 @@ def main(count: int) -> None:
         total = asyncio.run(add_up(queue, count))
         pushed = library.producer_join(producer)
     expected = count * (count - 1) // 2
-    print(f"{pushed} numbers pushed, their sum is {total}, which is {'right' if total == expected else 'wrong'}")
+    verdict = "right" if total == expected else "wrong"
+    print(f"{pushed} numbers pushed, their sum is {total}, which is {verdict}")
     sys.exit(total != expected)
 
 

@@ -9,8 +9,8 @@
 
 static const enum cx_ringqueue_kind kinds[] = {CX_KIND_RING, CX_KIND_SPSC, CX_KIND_STACK};
 
-#define EACH_KIND(kind)                                                                           \
-    for (int each = 0; each < 3; each++)                                                          \
+#define EACH_KIND(kind)                                                                            \
+    for (int each = 0; each < 3; each++)                                                           \
         for (enum cx_ringqueue_kind kind = kinds[each], *once = &kind; once != NULL; once = NULL)
 
 static void
@@ -85,7 +85,8 @@ shut_down(struct cx_ringqueue *q)
 static void
 test_smoke(void)
 {
-    EACH_KIND (kind) {
+    EACH_KIND(kind)
+    {
         struct cx_ringqueue *q = cx_ringqueue_new(kind, 3);
         struct cx_ringqueue_stats stats;
         uint64_t word = 0;
@@ -130,7 +131,8 @@ test_capacity(void)
 static void
 test_len(void)
 {
-    EACH_KIND (kind) {
+    EACH_KIND(kind)
+    {
         struct cx_ringqueue *q = cx_ringqueue_new(kind, 100);
         struct cx_wakes wakes = CX_WAKES_INIT;
         struct cx_ringqueue_stats stats;
@@ -151,7 +153,8 @@ test_len(void)
 static void
 test_timeout(void)
 {
-    EACH_KIND (kind) {
+    EACH_KIND(kind)
+    {
         struct cx_ringqueue *q = cx_ringqueue_new(kind, 1);
         struct cx_ringqueue_stats stats;
         uint64_t word = 0;
@@ -173,7 +176,8 @@ test_timeout(void)
 static void
 test_cancel(void)
 {
-    EACH_KIND (kind) {
+    EACH_KIND(kind)
+    {
         struct cx_ringqueue *q = cx_ringqueue_new(kind, 4);
         struct cx_wakes wakes = CX_WAKES_INIT, passed = CX_WAKES_INIT;
         struct cx_waiter *w[3];
@@ -299,8 +303,10 @@ crowd_body(struct worker *self)
 static void
 run_crowd(enum cx_ringqueue_kind kind, uint64_t capacity, int putters, int getters, bool impatient)
 {
-    struct crowd crowd = {.q = cx_ringqueue_new(kind, capacity), .putters = putters,
-                          .putters_left = (uint32_t)putters, .impatient = impatient};
+    struct crowd crowd = {.q = cx_ringqueue_new(kind, capacity),
+                          .putters = putters,
+                          .putters_left = (uint32_t)putters,
+                          .impatient = impatient};
     struct cx_ringqueue_stats stats;
     run_threads(putters + getters, crowd_body, &crowd);
     CHECK_EQ(crowd.count_in, (uint64_t)putters * PER_PUTTER);
@@ -316,7 +322,8 @@ run_crowd(enum cx_ringqueue_kind kind, uint64_t capacity, int putters, int gette
 static void
 test_spsc(void)
 {
-    EACH_KIND (kind) {
+    EACH_KIND(kind)
+    {
         run_crowd(kind, 1, 1, 1, false);
         run_crowd(kind, 16, 1, 1, true);
     }
@@ -360,7 +367,8 @@ sleep_body(struct worker *self)
 static void
 test_shutdown(void)
 {
-    EACH_KIND (kind) {
+    EACH_KIND(kind)
+    {
         struct sleepers s = {.q = cx_ringqueue_new(kind, 2), .side = CX_GETTERS};
         uint64_t word = 0;
         run_threads(HARNESS_MAX_THREADS, sleep_body, &s);
@@ -453,7 +461,7 @@ test_fork(void)
     int status = -1;
     cx_waiter_arm(waiter);
     CHECK_EQ(cx_ringqueue_wait(q, CX_GETTERS, &waiter->node), CX_WAIT); /* another thread's */
-    cx_store_relaxed(&q->store.ring.tail, 1); /* another thread's claim */
+    cx_store_relaxed(&q->store.ring.tail, 1);                           /* another thread's claim */
     CHECK_EQ(cx_ring_try_push(&q->store.ring, (uint64_t[]){21, 22}, 2, &(enum cx_status){0}), 2);
     cx_lock_acquire(&q->sides[CX_GETTERS].lock);
     fflush(NULL);

@@ -5,7 +5,7 @@
 #include "core/stack.h"
 
 /* The same source once more, with the tag left out, under other names. */
-#define CX_SEED_STACK_NO_TAG
+#define CX_BUG_STACK_NO_TAG 1
 #define cx_stack_init untagged_init
 #define cx_stack_fini untagged_fini
 #define cx_stack_push untagged_push

@@ -138,8 +138,7 @@ wait_token(struct tokens *t, int64_t deadline)
     while (!(got = take_token(t))) {
         cx_waiter_arm(waiter);
         cx_turnstile_enlist(&t->ts, &waiter->node);
-        if (cx_load_relaxed(&t->count) > 0 &&
-            cx_turnstile_leave(&t->ts, &waiter->node, CX_RETRY)) {
+        if (cx_load_relaxed(&t->count) > 0 && cx_turnstile_leave(&t->ts, &waiter->node, CX_RETRY)) {
             continue;
         }
         while (CX_COMMIT_STATE(cx_waiter_state(waiter)) == CX_WAITING) {

@@ -75,8 +75,7 @@ concx_import(void)
     }
     PyObject *capsule = PyObject_GetAttrString(module, "_C_API");
     const concx_api *api =
-        capsule == NULL ? NULL
-                        : (const concx_api *)PyCapsule_GetPointer(capsule, CONCX_API_NAME);
+        capsule == NULL ? NULL : (const concx_api *)PyCapsule_GetPointer(capsule, CONCX_API_NAME);
     Py_XDECREF(capsule);
     Py_DECREF(module); /* sys.modules keeps it, and its code is never unloaded */
     if (api != NULL && api->version < CONCX_API_VERSION) {
