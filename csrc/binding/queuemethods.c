@@ -4,6 +4,7 @@
  * Each hot method tries the engine's inline path first and parses arguments only after that.
  */
 #include "binding/queue.h"
+#include "binding/queuedoc.h"
 
 #include <string.h>
 
@@ -315,33 +316,33 @@ queue_reduce(QueueObject *q, PyObject *unused)
 
 /* What bind_methods puts on every final class, so that CPython can specialise the calls. */
 PyMethodDef cxb_queue_methods[] = {
-    {"put", FASTCALL(queue_put), DOC("put($self, /, item, block=True, timeout=None)\n--\n\n")},
-    {"get", FASTCALL(queue_get), DOC("get($self, /, block=True, timeout=None)\n--\n\n")},
-    {"put_nowait", FASTCALL(queue_put_nowait), DOC("put_nowait($self, /, item)\n--\n\n")},
-    {"get_nowait", (PyCFunction)queue_get_nowait, METH_NOARGS, DOC("get_nowait($self, /)\n--\n\n")},
+    {"put", FASTCALL(queue_put), PyDoc_STR(PUT_DOC)},
+    {"get", FASTCALL(queue_get), PyDoc_STR(GET_DOC)},
+    {"put_nowait", FASTCALL(queue_put_nowait), PyDoc_STR(PUT_NOWAIT_DOC)},
+    {"get_nowait", (PyCFunction)queue_get_nowait, METH_NOARGS, PyDoc_STR(GET_NOWAIT_DOC)},
     {"put_async", FASTCALL(queue_put_async),
-     DOC("put_async($self, /, item, block=True, timeout=None)\n--\n\n")},
+     PyDoc_STR(PUT_ASYNC_DOC)},
     {"get_async", FASTCALL(queue_get_async),
-     DOC("get_async($self, /, block=True, timeout=None)\n--\n\n")},
+     PyDoc_STR(GET_ASYNC_DOC)},
     {"put_many", FASTCALL(queue_put_many),
-     DOC("put_many($self, /, items, block=True, timeout=None)\n--\n\n")},
+     PyDoc_STR(PUT_MANY_DOC)},
     {"get_many", FASTCALL(queue_get_many),
-     DOC("get_many($self, /, max_items, block=True, timeout=None)\n--\n\n")},
+     PyDoc_STR(GET_MANY_DOC)},
     {"put_many_async", FASTCALL(queue_put_many_async),
-     DOC("put_many_async($self, /, items, block=True, timeout=None)\n--\n\n")},
+     PyDoc_STR(PUT_MANY_ASYNC_DOC)},
     {"get_many_async", FASTCALL(queue_get_many_async),
-     DOC("get_many_async($self, /, max_items, block=True, timeout=None)\n--\n\n")},
-    {"qsize", (PyCFunction)cxb_queue_qsize, METH_NOARGS, DOC("qsize($self, /)\n--\n\n")},
-    {"empty", (PyCFunction)queue_empty, METH_NOARGS, DOC("empty($self, /)\n--\n\n")},
-    {"full", (PyCFunction)queue_full, METH_NOARGS, DOC("full($self, /)\n--\n\n")},
-    {"peek", (PyCFunction)queue_peek, METH_NOARGS, DOC("peek($self, /)\n--\n\n")},
-    {"clear", (PyCFunction)queue_clear, METH_NOARGS, DOC("clear($self, /)\n--\n\n")},
-    {"consume", (PyCFunction)queue_consume, METH_NOARGS, DOC("consume($self, /)\n--\n\n")},
-    {"task_done", (PyCFunction)queue_task_done, METH_NOARGS, DOC("task_done($self, /)\n--\n\n")},
-    {"join", (PyCFunction)queue_join, METH_NOARGS, DOC("join($self, /)\n--\n\n")},
-    {"join_async", FASTCALL(queue_join_async), DOC("join_async($self, /, timeout=None)\n--\n\n")},
-    {"shutdown", FASTCALL(queue_shutdown), DOC("shutdown($self, /, immediate=False)\n--\n\n")},
-    {"stats", (PyCFunction)queue_stats, METH_NOARGS, DOC("stats($self, /)\n--\n\n")},
+     PyDoc_STR(GET_MANY_ASYNC_DOC)},
+    {"qsize", (PyCFunction)cxb_queue_qsize, METH_NOARGS, PyDoc_STR(QSIZE_DOC)},
+    {"empty", (PyCFunction)queue_empty, METH_NOARGS, PyDoc_STR(EMPTY_DOC)},
+    {"full", (PyCFunction)queue_full, METH_NOARGS, PyDoc_STR(FULL_DOC)},
+    {"peek", (PyCFunction)queue_peek, METH_NOARGS, PyDoc_STR(PEEK_DOC)},
+    {"clear", (PyCFunction)queue_clear, METH_NOARGS, PyDoc_STR(CLEAR_DOC)},
+    {"consume", (PyCFunction)queue_consume, METH_NOARGS, PyDoc_STR(CONSUME_DOC)},
+    {"task_done", (PyCFunction)queue_task_done, METH_NOARGS, PyDoc_STR(TASK_DONE_DOC)},
+    {"join", (PyCFunction)queue_join, METH_NOARGS, PyDoc_STR(JOIN_DOC)},
+    {"join_async", FASTCALL(queue_join_async), PyDoc_STR(JOIN_ASYNC_DOC)},
+    {"shutdown", FASTCALL(queue_shutdown), PyDoc_STR(SHUTDOWN_DOC)},
+    {"stats", (PyCFunction)queue_stats, METH_NOARGS, PyDoc_STR(STATS_DOC)},
     {NULL, NULL, 0, NULL},
 };
 
