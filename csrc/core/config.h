@@ -46,9 +46,17 @@
 /* 1 only in the model checker's build with -DCX_BUG_name=1, which seeds that bug (tests/core/mc). */
 #define CX_BUG(name) CX_BUG_EXPAND(CX_BUG_##name)
 #define CX_BUG_EXPAND(value) CX_BUG_PASTE(value)
-#define CX_BUG_PASTE(value) CX_BUG_SECOND(CX_BUG_COMMA_##value 1, 0, 0)
+#define CX_BUG_PASTE(value) CX_BUG_PICK(CX_BUG_COMMA_##value 1, 0, 0)
+#define CX_BUG_PICK(...) CX_BUG_SECOND(__VA_ARGS__)
 #define CX_BUG_COMMA_1 0,
 #define CX_BUG_SECOND(first, second, ...) second
+
+#define CX_UNLESS_BUG(name, statement)                                                            \
+    do {                                                                                          \
+        if (!CX_BUG(name)) {                                                                      \
+            statement;                                                                            \
+        }                                                                                         \
+    } while (0)
 
 #define CX_CONTAINER(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
 

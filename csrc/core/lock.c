@@ -50,7 +50,7 @@ cx_lock_acquire_slow(struct cx_lock *lock)
         else {
             cx_lock_pause(lock);
             /* A sleeper that was woken alone cannot know whether others sleep. */
-            mine |= 2;
+            CX_UNLESS_BUG(LOCK_FORGETS_SLEEPERS, mine |= 2);
         }
     }
 }
@@ -58,5 +58,5 @@ cx_lock_acquire_slow(struct cx_lock *lock)
 void
 cx_lock_release_slow(struct cx_lock *lock)
 {
-    cx_unpark(&lock->word, 1);
+    CX_UNLESS_BUG(LOCK_NO_WAKE, cx_unpark(&lock->word, 1));
 }

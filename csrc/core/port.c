@@ -109,11 +109,13 @@ bool
 cx_port_push(struct cx_port *port, struct cx_waiter *waiter)
 {
     struct cx_waiter *head = cx_load_relaxed(&port->pending);
+    uint32_t armed = CX_BUG(PORT_ARMS_FIRST) ? cx_xchg_acq_rel(&port->armed, 1) : 0;
     do {
         waiter->next = head;
     } while (!cx_cas_release(&port->pending, &head, waiter)); /* [P1] LP, pairs with [P4] */
     cx_fetch_add_relaxed(&port->pushes, 1);
-    if (cx_xchg_acq_rel(&port->armed, 1) != 0) { /* [P2] pairs with [P3] */
+    CX_UNLESS_BUG(PORT_ARMS_FIRST, armed = cx_xchg_acq_rel(&port->armed, 1)); /* [P2] with [P3] */
+    if (armed != 0) {
         return false;
     }
     cx_fetch_add_relaxed(&port->edges, 1);
@@ -136,8 +138,11 @@ reversed(struct cx_waiter *chain)
 struct cx_waiter *
 cx_port_take(struct cx_port *port, size_t max, bool *more)
 {
-    (void)cx_xchg_acq_rel(&port->armed, 0); /* [P3] pairs with [P2] */
+    CX_UNLESS_BUG(PORT_DISARMS_LATE, (void)cx_xchg_acq_rel(&port->armed, 0)); /* [P3] with [P2] */
     struct cx_waiter *fetched = reversed(cx_xchg_acq_rel(&port->pending, NULL)); /* [P4] */
+    if (CX_BUG(PORT_DISARMS_LATE)) {
+        (void)cx_xchg_acq_rel(&port->armed, 0);
+    }
     cx_lock_acquire(&port->lock);
     struct cx_waiter **end = &port->backlog;
     while (*end != NULL) {

@@ -23,6 +23,9 @@ hand_over(struct cx_queue *q, void *item, int64_t weight, uint64_t stamp, struct
         if (cx_waiter_grant(taker, CX_OK, wakes)) { /* LP of the put and of the get */
             return true;
         }
+        if (CX_BUG(HAND_OVER_ONCE)) {
+            return false;
+        }
     }
     return false;
 }
@@ -73,7 +76,7 @@ admit(struct cx_queue *q, struct cx_node *giver, struct cx_wakes *wakes)
         q->reserved++;
         q->reserved_weight += weight;
         if (!cx_waiter_grant(giver, CX_AGAIN, wakes)) {
-            q->reserved--;
+            CX_UNLESS_BUG(LATE_SLOT_STAYS, q->reserved--);
             q->reserved_weight -= weight;
         }
         return;
@@ -130,7 +133,7 @@ count_done(struct cx_queue *q, int64_t n, struct cx_wakes *wakes)
 {
     q->unfinished = q->unfinished > n ? q->unfinished - n : 0;
     if (q->unfinished == 0) {
-        grant_all(&q->joiners, CX_OK, wakes); /* LP of the joins */
+        CX_UNLESS_BUG(DONE_NO_JOIN, grant_all(&q->joiners, CX_OK, wakes)); /* LP of the joins */
     }
 }
 
@@ -250,7 +253,7 @@ take(struct cx_queue *q, struct cx_queue_op *op)
     }
     q->weight -= op->weight;
     q->stats.gets++;
-    admit_givers(q, &op->wakes);
+    CX_UNLESS_BUG(TAKE_NO_ADMIT, admit_givers(q, &op->wakes));
     return CX_OK;
 }
 
@@ -360,7 +363,8 @@ cx_queue_fill(struct cx_queue *q, struct cx_queue_op *op)
     if (status != CX_UNDECIDED) {
         q->reserved--;
         q->reserved_weight -= op->weight;
-        settle(q, &op->wakes); /* also after CX_OK: an item that was handed over frees its slot */
+        /* Also after CX_OK: an item that was handed over frees its slot. */
+        CX_UNLESS_BUG(FILL_NO_SETTLE, settle(q, &op->wakes));
     }
     cx_guard_release(&q->guard);
     return status;
@@ -372,7 +376,7 @@ cx_queue_release(struct cx_queue *q, int64_t weight, struct cx_wakes *wakes)
     cx_guard_take(&q->guard);
     q->reserved--;
     q->reserved_weight -= weight;
-    settle(q, wakes);
+    CX_UNLESS_BUG(RELEASE_NO_SETTLE, settle(q, wakes));
     cx_guard_release(&q->guard);
 }
 
@@ -385,7 +389,7 @@ keep(struct cx_queue *q, struct cx_node *node)
         place = &(*place)->next;
     }
     if (node->waiter->kind == CX_TASK) {
-        cx_fetch_add_relaxed(&node->waiter->refs, 1);
+        CX_UNLESS_BUG(BACK_UNCOUNTED, cx_fetch_add_relaxed(&node->waiter->refs, 1));
     }
     node->next = *place;
     *place = node;
@@ -404,7 +408,8 @@ cx_queue_give_back(struct cx_queue *q, struct cx_node *node, struct cx_wakes *wa
         q->stats.dropped++;
         count_done(q, 1, wakes);
     }
-    else if (!hand_over(q, node->item, node->weight, node->stamp, wakes)) {
+    else if (CX_BUG(BACK_NO_HAND_OVER) ||
+             !hand_over(q, node->item, node->weight, node->stamp, wakes)) {
         q->stats.gets--;
         q->weight += node->weight;
         if (q->moved || q->discipline != CX_LIFO ||
@@ -426,7 +431,7 @@ cx_queue_leave(struct cx_queue *q, struct cx_waitlist *list, struct cx_node *nod
 {
     cx_guard_take(&q->guard);
     cx_waitlist_remove(list, node);
-    settle(q, wakes); /* a lighter giver may have waited behind */
+    CX_UNLESS_BUG(LEAVE_NO_SETTLE, settle(q, wakes)); /* a lighter giver may have waited behind */
     cx_guard_release(&q->guard);
 }
 

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* core/queuestate.c - the queue as a whole: its life, its settings, its content at once.
- *
- * queue.c has the operations on items; both implement core/queue.h.
- */
+#include "core/queuestate.h"
+
 #include "core/port.h"
-#include "core/queue.h"
 
 void
 cx_queue_init(struct cx_queue *q, enum cx_discipline discipline, bool weighted)

@@ -88,7 +88,7 @@ cx_waiter_grant(struct cx_node *node, enum cx_status status, struct cx_wakes *wa
     /* Unlinked before the commit: from the commit on the owner may reuse the node. */
     unlink_node(node->list, node);
     if (waiter->kind == CX_TASK) {
-        cx_fetch_add_relaxed(&waiter->refs, 1);
+        CX_UNLESS_BUG(GRANT_UNCOUNTED, cx_fetch_add_relaxed(&waiter->refs, 1));
     }
     if (cx_cas_acq_rel(&waiter->commit, &expected, granted)) { /* [W1] LP, pairs with [W2] */
         wakes->waiters[wakes->count++] = waiter;
@@ -118,6 +118,10 @@ bool
 cx_waiter_decide(struct cx_waiter *waiter, enum cx_commit verdict)
 {
     uint32_t expected = CX_WAITING;
+    if (CX_BUG(DECIDE_BLINDLY)) {
+        cx_store_release(&waiter->commit, (uint32_t)verdict);
+        return true;
+    }
     return cx_cas_acq_rel(&waiter->commit, &expected, (uint32_t)verdict); /* LP [W2] */
 }
 
