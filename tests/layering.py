@@ -117,8 +117,9 @@ def wrong_binding_arrows(root: Path) -> list[str]:
             folder, _, file = name.rpartition("/")
             if not quoted or folder == "core" or name == "concx.h" or path.name == "module.c":
                 continue
-            own = {path.stem, families.get(path.stem, path.stem)}
-            if folder != "binding" or Path(file).stem not in shared | own:
+            other = Path(file).stem
+            kin = families.get(other) == families.get(path.stem, path.stem)
+            if folder != "binding" or not (other in shared or other == path.stem or kin):
                 found.append(f"binding/{path.name} includes {name}")
     return found
 
