@@ -31,7 +31,7 @@ def facts() -> dict[str, dict[str, Any]]:
             "libc": " ".join(part for part in platform.libc_ver() if part) or "unknown",
         },
         "build": {
-            "compiler": build.get("compiler"),
+            "compiler": _compiler(str(build.get("compiler"))),
             "for": "GIL" if build.get("gil") else "free threading",
             "debug": bool(build.get("debug")),
             "sanitizer": build.get("sanitizer"),
@@ -58,6 +58,11 @@ def facts() -> dict[str, dict[str, Any]]:
             else "none (no eventfd on this platform)",
         },
     }
+
+
+def _compiler(version: str) -> str:
+    """GCC says its number only."""
+    return f"GCC {version}" if version[:1].isdigit() else version
 
 
 def _gil_state() -> str:
