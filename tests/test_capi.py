@@ -63,7 +63,15 @@ def load() -> Api:
     return Api.from_address(get_pointer(_core._C_API, b"concx._core._C_API"))
 
 
-api = load()
+class Functions:
+    """The table's functions, looked up once: ctypes makes a new object for every look at a field."""
+
+    def __init__(self, table: Api) -> None:
+        for name, _ in Api._fields_:  # type: ignore[misc]
+            setattr(self, name, getattr(table, name))
+
+
+api: Any = Functions(load())
 
 
 def ring(capacity: int) -> tuple[Any, int]:
