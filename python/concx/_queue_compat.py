@@ -19,15 +19,12 @@ from concx._queue_mode import (
     JOINERS,
     TAKERS,
     Compat,
+    fetch,
     get_queue,
     get_shutdown,
     get_unfinished,
-    hook_get,
-    hook_init,
-    hook_put,
-    hook_qsize,
     init,
-    is_native,
+    knows_next,
     lazy,
     opened,
     reclaim,
@@ -37,6 +34,8 @@ from concx._queue_mode import (
     set_shutdown,
     set_unfinished,
     settle,
+    size,
+    store,
     switch,
     weigh,
 )
@@ -51,10 +50,6 @@ __all__ = [
     "get_queue",
     "get_shutdown",
     "get_unfinished",
-    "hook_get",
-    "hook_init",
-    "hook_put",
-    "hook_qsize",
     "init",
     "join",
     "lazy",
@@ -145,7 +140,7 @@ def _wait(c: Compat, role: int, deadline: float | None, ready: Any, late: type[E
 
 def _has_room(q: _Queue, c: Compat, weight: int) -> bool:
     maxsize = q.maxsize
-    if maxsize > 0 and q._qsize() >= maxsize:
+    if maxsize > 0 and size(q, c) >= maxsize:
         return False
     load = c.load
     if load is None:
@@ -176,7 +171,7 @@ def _make_room(
         if overflow == "drop_newest":
             c.dropped += 1
             return False
-        if overflow != "drop_oldest" or not q._qsize():
+        if overflow != "drop_oldest" or not size(q, c):
             raise Full
         dropped.append(_oldest(q, c))
         c.dropped += 1
@@ -188,84 +183,102 @@ def _oldest(q: _Queue, c: Compat) -> Any:
     """Take out the item that was put first."""
     queue = c.queue
     if q._kind != "lifo":
-        item = q._get()
-    elif hasattr(queue, "popleft"):
-        item = queue.popleft()
-    else:
-        item = queue.pop(0)
+        return fetch(q, c)
+    item = queue.popleft() if hasattr(queue, "popleft") else queue.pop(0)
     if c.load is not None:
         c.load.remove(item)
     return item
 
 
 def _insert(q: _Queue, c: Compat, item: Any, weight: int) -> None:
-    q._put(item)
+    now = store(q, c, item)
     if c.load is not None:
         c.load.add(item, weight)
     c.unfinished += 1
     c.puts += 1
-    c.high_water = max(c.high_water, q._qsize())
+    if now > c.high_water:
+        c.high_water = now
 
 
 def _remove(q: _Queue, c: Compat) -> Any:
-    item = q._get()
-    if c.load is not None:
-        c.load.remove(item)
+    item = fetch(q, c)
     c.gets += 1
     return item
 
 
-def _notify_givers(c: Compat, n: int) -> None:
-    # The weight that became free may be room for several, or not for the first.
-    c.notify(GIVERS, ALL if c.load is not None else n)
+def _freed(c: Compat, n: int) -> int:
+    """How many putters to wake for `n` items; free weight may do for several, or not for the first."""
+    return n if c.load is None else ALL
 
 
 def put(q: _Queue, item: Any, block: bool = True, timeout: Any = None) -> None:
     """What `put` does in this mode."""
-    c = opened(q)
+    c = q._compat
+    if c is None or c.fresh:
+        c = opened(q)
     weight = 0 if c.load is None else weigh(q, item)
     dropped: list[Any] = []  # dies after the mutex has been left
     try:
         with c.lock:
             if c.is_shutdown:
                 raise ShutDown
-            if _make_room(q, c, weight, block, timeout, dropped):
-                _insert(q, c, item, weight)
-                c.notify(TAKERS, 1)
+            if (c.load is not None or q.maxsize > 0) and not _make_room(
+                q, c, weight, block, timeout, dropped
+            ):
+                return
+            _insert(q, c, item, weight)
+            if c.waiters[TAKERS]:
+                c.notify_threads(TAKERS, 1)
     finally:
-        settle(q, c)
+        if c.owed:
+            settle(q, c)
+    if c.owned():
+        c.owed.append((TAKERS, 1))
+    else:
+        q._wake_takers(1)
 
 
 def _await_item(q: _Queue, c: Compat, block: bool, timeout: Any) -> None:
     """Wait for an item with the mutex held."""
+    if size(q, c):
+        if block and timeout is not None:
+            _seconds(timeout)
+        return
+    if c.is_shutdown:
+        raise ShutDown
+    if not block:
+        raise Empty
 
     def ready() -> bool:
-        if q._qsize():
+        if size(q, c):
             return True
         if c.is_shutdown:
             raise ShutDown
         return False
 
-    if not block:
-        if not ready():
-            raise Empty
-    else:
-        if c.is_shutdown:
-            ready()
-        _wait(c, TAKERS, _deadline(timeout), ready, Empty)
+    _wait(c, TAKERS, _deadline(timeout), ready, Empty)
 
 
 def get(q: _Queue, block: bool = True, timeout: Any = None) -> Any:
     """What `get` does in this mode."""
-    c = opened(q)
+    c = q._compat
+    if c is None or c.fresh:
+        c = opened(q)
     try:
         with c.lock:
             _await_item(q, c, block, timeout)
             item = _remove(q, c)
-            _notify_givers(c, 1)
-            return item
+            freed = _freed(c, 1)
+            if c.waiters[GIVERS]:
+                c.notify_threads(GIVERS, freed)
     finally:
-        settle(q, c)
+        if c.owed:
+            settle(q, c)
+    if c.owned():
+        c.owed.append((GIVERS, freed))
+    else:
+        q._wake_givers(freed)
+    return item
 
 
 def try_put(q: _Queue, item: Any) -> None:
@@ -326,11 +339,11 @@ def put_many(q: _Queue, items: tuple[Any, ...], block: bool = True, timeout: Any
 def _take_many(q: _Queue, c: Compat, max_items: int) -> list[Any]:
     items: list[Any] = []
     try:
-        while len(items) < max_items and q._qsize():
+        while len(items) < max_items and size(q, c):
             items.append(_remove(q, c))
     finally:
         if items:
-            _notify_givers(c, len(items))
+            c.notify(GIVERS, _freed(c, len(items)))
     return items
 
 
@@ -384,7 +397,7 @@ def qsize(q: _Queue) -> Any:
     """What `qsize` does in this mode."""
     c = opened(q)
     with c.lock:
-        return q._qsize()
+        return size(q, c)
 
 
 def empty(q: _Queue) -> bool:
@@ -396,8 +409,7 @@ def full(q: _Queue) -> bool:
     """What `full` does in this mode."""
     c = opened(q)
     with c.lock:
-        maxsize = q.maxsize
-        return (maxsize > 0 and maxsize <= q._qsize()) or not _has_room(q, c, 0)
+        return bool(0 < q.maxsize <= size(q, c))
 
 
 def shutdown(q: _Queue, immediate: bool = False) -> None:
@@ -409,7 +421,7 @@ def shutdown(q: _Queue, immediate: bool = False) -> None:
             c.is_shutdown = True
             if immediate:
                 c.drained = True
-                while q._qsize():
+                while size(q, c):
                     dropped.append(_remove_unseen(q, c))
                 c.notify(JOINERS, ALL)
             c.notify(TAKERS, ALL)
@@ -420,9 +432,7 @@ def shutdown(q: _Queue, immediate: bool = False) -> None:
 
 def _remove_unseen(q: _Queue, c: Compat) -> Any:
     """Take out an item that nobody gets; it counts as done."""
-    item = q._get()
-    if c.load is not None:
-        c.load.remove(item)
+    item = fetch(q, c)
     if c.unfinished > 0:
         c.unfinished -= 1
     return item
@@ -432,7 +442,7 @@ def peek(q: _Queue) -> Any:
     """What `peek` does in this mode."""
     c = opened(q)
     with c.lock:
-        if not is_native(q, q._get):
+        if not knows_next(q, c):
             raise TypeError(
                 f"peek() cannot know what {type(q).__name__}._get would return; "
                 "a queue that overrides _get has to override peek too"
@@ -447,12 +457,12 @@ def clear(q: _Queue) -> int:
     removed: list[Any] = []
     try:
         with c.lock:
-            if is_native(q, q._get) and hasattr(c.queue, "clear"):
+            if knows_next(q, c) and hasattr(c.queue, "clear"):
                 removed.extend(c.queue)
                 c.queue.clear()
                 c.unfinished = max(c.unfinished - len(removed), 0)
             else:
-                while q._qsize():
+                while size(q, c):
                     removed.append(_remove_unseen(q, c))
             if removed:
                 if not c.unfinished:
@@ -466,29 +476,20 @@ def clear(q: _Queue) -> int:
 def stats(q: _Queue) -> tuple[Any, ...]:
     """The fields of `QueueStats`: what the core counts (tasks too) and what this mode does."""
     c = opened(q)
-    (
-        waiting_puts,
-        waiting_gets,
-        waiting_joins,
-        wait_time,
-        blocked_on_loop,
-        puts,
-        gets,
-        blocked_puts,
-        blocked_gets,
-        high_water,
-        dropped,
-    ) = q._native_stats()
-    return (
-        puts + c.puts,
-        gets + c.gets,
-        blocked_puts + c.blocked[GIVERS],
-        blocked_gets + c.blocked[TAKERS],
-        waiting_puts + c.waiting[GIVERS],
-        waiting_gets + c.waiting[TAKERS],
-        waiting_joins + c.waiting[JOINERS],
-        max(high_water, c.high_water),
-        wait_time + c.wait_time,
-        dropped + c.dropped,
-        blocked_on_loop + c.blocked_on_loop,
+    here = (
+        c.puts,
+        c.gets,
+        c.blocked[GIVERS],
+        c.blocked[TAKERS],
+        c.waiting[GIVERS],
+        c.waiting[TAKERS],
+        c.waiting[JOINERS],
+        c.high_water,
+        c.wait_time,
+        c.dropped,
+        c.blocked_on_loop,
     )
+    core = q._native_stats()
+    total = [a + b for a, b in zip(core, here, strict=True)]
+    total[7] = max(core[7], c.high_water)
+    return tuple(total)

@@ -16,22 +16,35 @@ queue that its thread is working on. Tasks are woken after the mutex has been le
 from __future__ import annotations
 
 import os
+import queue as _std
 import threading
 import weakref
 from collections import deque
 from heapq import heapify, heappop, heappush
 from itertools import chain, repeat
 from operator import index
-from types import BuiltinMethodType
+from types import MethodType
 from typing import Any
 
 from concx._core import QueueBase
 
-TAKERS, GIVERS, JOINERS = range(3)
-"""Who waits: callers of get, of put, of join. Each has a condition here and a list in the core."""
+TAKERS, GIVERS, JOINERS, RETURNED = range(4)
+"""Who waits: callers of get, of put, of join. Each has a condition here and a list in the core.
+And what is owed besides wakes: to take back what the core was returned."""
 
 ROLES = {"not_empty": TAKERS, "not_full": GIVERS, "all_tasks_done": JOINERS}
 ALL = -1
+
+QSIZE, PUT, GET = range(3)
+HOOKS: dict[str, tuple[Any, Any, Any]] = {
+    kind: (cls._qsize, cls._put, cls._get)  # type: ignore[attr-defined]
+    for kind, cls in [
+        ("fifo", _std.Queue),
+        ("lifo", _std.LifoQueue),
+        ("priority", _std.PriorityQueue),
+    ]
+}
+"""The standard library's hooks, by kind of queue: what they do needs no call."""
 
 _Queue = Any  # a QueueBase; hooks and attributes may be anybody's
 _ABSENT: Any = object()  # a subclass's `_init` need not set `queue`
@@ -103,9 +116,10 @@ class Mutex:
 
     def settle(self) -> None:
         """Deliver what is owed, unless the calling thread still holds the mutex."""
-        q = self._queue()
-        if q is not None and q._compat is not None:
-            settle(q, q._compat)
+        if self.owed and not self._is_owned():
+            q = self._queue()
+            if q is not None:
+                deliver(q, self.owed)
 
     def _at_fork_reinit(self) -> None:
         self.lock._at_fork_reinit()
@@ -189,11 +203,11 @@ class Load:
 
     def check(self, q: _Queue, c: Compat) -> None:
         """Weigh again if somebody changed the container behind the queue's back."""
-        size = q._qsize()
-        if size == self.count:
+        now = size(q, c)
+        if now == self.count:
             return
         old, self.weights, self.total, self.count = self.weights, {}, 0, 0
-        if not size or c.queue is _ABSENT:
+        if not now or c.queue is _ABSENT:
             return
         for item in c.queue:
             known = old.get(id(item))
@@ -214,7 +228,9 @@ class Compat:
         "fresh",
         "gets",
         "high_water",
+        "hooks",
         "is_shutdown",
+        "kind",
         "load",
         "lock",
         "moved",
@@ -225,10 +241,13 @@ class Compat:
         "queue",
         "unfinished",
         "wait_time",
+        "waiters",
         "waiting",
     )
 
     def __init__(self, q: _Queue) -> None:
+        self.kind: str = q._kind
+        self.hooks = HOOKS[self.kind]
         self.fresh = True  # the core has not handed over yet
         self.moved: list[tuple[list[Any], int, bool]] = []  # what it handed over
         self.back: list[Any] = []  # given back, on the way to the container
@@ -242,7 +261,7 @@ class Compat:
         self.waiting = [0, 0, 0]
         self.wait_time = 0.0
         self.use_mutex(q.mutex)
-        self.conditions: list[Any] = [q.not_empty, q.not_full, q.all_tasks_done]
+        self.use_conditions([q.not_empty, q.not_full, q.all_tasks_done])
         _modes.add(self)
 
     def use_mutex(self, mutex: Any) -> None:
@@ -252,14 +271,24 @@ class Compat:
         self.owed: deque[tuple[int, int]] = mutex.owed if ours else deque()
         self.owned = getattr(mutex, "_is_owned", bool)
 
+    def use_conditions(self, conditions: list[Any]) -> None:
+        self.conditions = conditions
+        self.waiters = [condition._waiters for condition in conditions]
+
     def notify(self, role: int, n: int) -> None:
+        """Wake threads now; tasks when the mutex is left (`settle`)."""
+        if self.waiters[role]:
+            self.notify_threads(role, n)
+        self.owed.append((role, n))
+
+    def notify_threads(self, role: int, n: int) -> None:
         condition = self.conditions[role]
         if n == ALL:
-            condition.notify_all()
+            n = len(self.waiters[role])
+        if isinstance(condition, Condition):
+            threading.Condition.notify(condition, n)
         else:
             condition.notify(n)
-        if not isinstance(condition, Condition):
-            self.owed.append((role, n))
 
     def count_done(self, n: int) -> None:
         if n and self.unfinished > 0:
@@ -271,8 +300,8 @@ class Compat:
         """In the child: the other threads are gone, and what they held or waited for with them."""
         if not self.owned():
             self.lock._at_fork_reinit()
-        for condition in self.conditions:
-            condition._waiters.clear()
+        for waiters in self.waiters:
+            waiters.clear()
         self.waiting = [0, 0, 0]
 
 
@@ -290,8 +319,12 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 # --- the switch -----------------------------------------------------------------------------------
 
 
-def lazy(q: _Queue, name: str) -> Mutex | Condition:
-    """Make the mutex or a condition of `q`; the core asks once for each."""
+def lazy(q: _Queue, name: str) -> Any:
+    """The mutex or a condition of `q`; the core keeps it."""
+    c: Compat | None = q._compat
+    if c is not None:
+        found: Any = c.mutex if name == "mutex" else c.conditions[ROLES[name]]
+        return found
     return Mutex(q) if name == "mutex" else Condition(q, q.mutex, ROLES[name])
 
 
@@ -301,9 +334,11 @@ def set_lazy(q: _Queue, name: str, value: Any) -> None:
     with c.lock:
         if name == "mutex":
             c.use_mutex(value)
-            c.conditions = [Condition(q, value, role) for role in ROLES.values()]
+            c.use_conditions([Condition(q, value, role) for role in ROLES.values()])
         else:
-            c.conditions[ROLES[name]] = value
+            conditions = list(c.conditions)
+            conditions[ROLES[name]] = value
+            c.use_conditions(conditions)
 
 
 def switch(q: _Queue) -> Compat:
@@ -329,7 +364,7 @@ def complete(q: _Queue, c: Compat) -> None:
         # One C call: the items are in c.moved before a signal handler can raise.
         c.moved.extend(map(QueueBase._native_move, (q,)))
     items, unfinished, is_shutdown = c.moved[0]
-    queue = deque(items) if q._kind == "fifo" else list(items)
+    queue = deque(items) if c.kind == "fifo" else list(items)
     if c.fresh:  # a finaliser may have been faster
         c.queue, c.unfinished, c.is_shutdown = queue, unfinished, is_shutdown
         c.fresh, c.moved = False, []
@@ -358,10 +393,7 @@ def init(q: _Queue, maxsize: Any) -> None:
 def settle(q: _Queue, c: Compat) -> None:
     """Deliver what is owed; left to the last release while the calling thread holds the mutex."""
     if not c.owned():
-        if c.owed:
-            deliver(q, c.owed)
-        if q._native_returned_count():
-            reclaim(q)
+        deliver(q, c.owed)
 
 
 def deliver(q: _Queue, owed: deque[tuple[int, int]]) -> None:
@@ -374,18 +406,21 @@ def deliver(q: _Queue, owed: deque[tuple[int, int]]) -> None:
             q._wake_takers(n)
         elif role == GIVERS:
             q._wake_givers(n)
-        else:
+        elif role == JOINERS:
             q._wake_joiners()
+        else:
+            reclaim(q)
 
 
 def reclaim(q: _Queue) -> None:
     """Take back what tasks were granted by the core and did not take; never waits for itself."""
     c = opened(q)
     if c.owned():
-        return  # the release of the mutex comes here again
+        c.owed.append((RETURNED, ALL))
+        return
     with c.lock:
         dropped = take_back(q, c)
-    deliver(q, c.owed)
+    settle(q, c)
     del dropped
 
 
@@ -402,26 +437,29 @@ def take_back(q: _Queue, c: Compat) -> list[Any]:
     # Each in one C call, so that a signal cannot come between pop and push; the last one first.
     last_first = map(back.pop, repeat(-1, n))
     queue = c.queue
-    if q._kind == "fifo" and isinstance(queue, deque):
+    if c.kind == "fifo" and isinstance(queue, deque):
         queue.extendleft(last_first)
-    elif q._kind != "fifo" and isinstance(queue, list):
+    elif c.kind != "fifo" and isinstance(queue, list):
         queue.extend(last_first)
-        if q._kind == "priority":
+        if c.kind == "priority":
             heapify(queue)
     else:
         for item in last_first:
-            q._put(item)
+            store(q, c, item)
     if n:
         c.notify(TAKERS, n)
     return []
 
 
-# --- attributes and hooks -------------------------------------------------------------------------
+# --- attributes -----------------------------------------------------------------------------------
 
 
 def get_queue(q: _Queue) -> Any:
     """The attribute `queue`, live."""
-    queue = opened(q).queue
+    c = q._compat
+    if c is None or c.fresh:
+        c = opened(q)
+    queue = c.queue
     if queue is _ABSENT:
         message = f"{type(q).__name__!r} object has no attribute 'queue'"
         raise AttributeError(message, name="queue", obj=q)
@@ -464,31 +502,47 @@ def resized(q: _Queue) -> None:
             settle(q, c)
 
 
-def hook_init(q: _Queue, maxsize: Any) -> None:
-    """What `_init` does unless it is overridden."""
-    set_queue(q, deque() if q._kind == "fifo" else [])
+# --- hooks ----------------------------------------------------------------------------------------
 
 
-def hook_qsize(q: _Queue) -> int:
-    """What `_qsize` does unless it is overridden."""
-    return len(get_queue(q))
+def size(q: _Queue, c: Compat) -> int:
+    """Call `_qsize`, or do what it would."""
+    hook = q._qsize
+    if type(hook) is MethodType and hook.__func__ is c.hooks[QSIZE]:
+        return len(c.queue)
+    answer: int = hook()
+    return answer
 
 
-def hook_put(q: _Queue, item: Any) -> None:
-    """What `_put` does unless it is overridden."""
-    if q._kind == "priority":
-        heappush(get_queue(q), item)
+def store(q: _Queue, c: Compat, item: Any) -> int:
+    """Call `_put`, or do what it would; the size after that."""
+    hook = q._put
+    if type(hook) is MethodType and hook.__func__ is c.hooks[PUT]:
+        if c.kind == "priority":
+            heappush(c.queue, item)
+        else:
+            c.queue.append(item)
     else:
-        get_queue(q).append(item)
+        hook(item)
+    return size(q, c)
 
 
-def hook_get(q: _Queue) -> Any:
-    """What `_get` does unless it is overridden."""
-    queue = get_queue(q)
-    if q._kind == "fifo":
-        return queue.popleft()
-    return queue.pop() if q._kind == "lifo" else heappop(queue)
+def fetch(q: _Queue, c: Compat) -> Any:
+    """Call `_get`, or do what it would."""
+    hook = q._get
+    if type(hook) is MethodType and hook.__func__ is c.hooks[GET]:
+        if c.kind == "fifo":
+            item = c.queue.popleft()
+        else:
+            item = c.queue.pop() if c.kind == "lifo" else heappop(c.queue)
+    else:
+        item = hook()
+    if c.load is not None:
+        c.load.remove(item)
+    return item
 
 
-def is_native(q: _Queue, hook: Any) -> bool:
-    return type(hook) is BuiltinMethodType and hook.__self__ is q
+def knows_next(q: _Queue, c: Compat) -> bool:
+    """Whether `_get` is what this kind of queue has anyway."""
+    hook = q._get
+    return type(hook) is MethodType and hook.__func__ is c.hooks[GET]

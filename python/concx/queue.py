@@ -11,7 +11,7 @@ same verbs, for those who know that they want one.
 >>> q.put_many(["b", "c"], block=False)
 1
 >>> q
-<concx.Queue size=2 maxsize=2>
+<concx.Queue size=2 maxsize=2 waiting=0>
 >>> q.get(), q.get_many(10)
 ('a', ['b'])
 """
@@ -97,9 +97,11 @@ class Queue(_core.QueueBase, _std.Queue):
 
     Raises
     ------
+    TypeError
+        If only one of `weigher` and `max_weight` is given.
     ValueError
-        If `overflow` is none of the four, or if only one of `weigher` and `max_weight` is given.
-        ``put`` raises it for an item that is heavier than `max_weight`.
+        If `overflow` is none of the four. ``put`` raises it for an item that is heavier than
+        `max_weight`.
 
     Notes
     -----
