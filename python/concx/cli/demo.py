@@ -22,9 +22,9 @@ from concx.cli.pipelines import Work
 
 __all__ = ["add_arguments", "run"]
 
-SAMPLE = 120_000
+SAMPLE = 60_000
 """Messages in the part of the tree that the comparison runs over."""
-REPLAY = 0.6
+REPLAY = 0.5
 """Seconds that a replay is to take: the recording, as many times over as that needs."""
 MOST_REPEATS = 100
 
