@@ -10,10 +10,12 @@ import pytest
 
 from concx.queue import Empty, RingQueue, ShutDown
 from queue_tools import Worker, run_async, run_threads, wait_waiting
-from ring_cases import BoundedCases, ObjectCases
+from ring_async_cases import AsyncCases
+from ring_cases import BoundedCases
+from ring_object_cases import ObjectCases
 
 
-class Many(BoundedCases):
+class Many(BoundedCases, AsyncCases):
     """Several producers and consumers."""
 
     @pytest.mark.parametrize("capacity", [1, 3, 64])

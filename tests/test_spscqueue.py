@@ -8,10 +8,12 @@ import pytest
 
 from concx.queue import Empty, Full, SpscQueue
 from queue_tools import FREE_THREADED, run_threads
-from ring_cases import BoundedCases, ObjectCases
+from ring_async_cases import AsyncCases
+from ring_cases import BoundedCases
+from ring_object_cases import ObjectCases
 
 
-class TestSpscQueue(BoundedCases, ObjectCases):
+class TestSpscQueue(BoundedCases, AsyncCases, ObjectCases):
     name = "SpscQueue"
 
     def make(self, capacity: int) -> Any:
