@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
@@ -12,12 +13,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import concx
-from concx.cli import source
+from concx.cli import demo, main, pipelines, source
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -350,3 +352,59 @@ def test_progress_is_one_line_on_a_terminal(tree: Path) -> None:
     assert "\x1b" not in out
     assert shown.endswith(b"\r\x1b[K")
     assert b"\n" not in shown
+
+
+def test_demo_fails_if_a_pipeline_loses_a_message(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def losing(work: pipelines.Work) -> None:
+        taken, merge = [], work.merge
+        work.merge = taken.append
+        pipelines.standard_executor(work)
+        for message in taken[1:]:
+            merge(message)
+
+    monkeypatch.setattr(demo, "PIPELINES", [*demo.PIPELINES, ("the losing one", losing)])
+    assert main(["demo", str(tree), "--rounds", "1"]) == 1
+    assert "concx demo: the losing one counted " in capsys.readouterr().err
+
+
+EVERY_PIPELINE = [
+    pipelines.concx_queue,
+    pipelines.concx_batches,
+    pipelines.standard_executor,
+    pipelines.standard_call_soon,
+]
+
+
+@pytest.mark.parametrize("pipeline", EVERY_PIPELINE)
+@pytest.mark.parametrize("readers", [1, 3])
+def test_pipelines_deliver_everything_once(
+    pipeline: Callable[[pipelines.Work], None], readers: int
+) -> None:
+    got: list[tuple[int, int]] = []
+    work = pipelines.Work(
+        lambda: range(200), lambda item: [(item, n) for n in range(50)], got.append, readers
+    )
+    pipeline(work)
+    assert sorted(got) == [(item, n) for item in range(200) for n in range(50)]
+
+
+@pytest.mark.parametrize("pipeline", EVERY_PIPELINE)
+def test_pipelines_stop_when_told(pipeline: Callable[[pipelines.Work], None]) -> None:
+    got: list[int] = []
+
+    def merge(item: int) -> None:
+        got.append(item)
+        work.stopped = True
+
+    work = pipelines.Work(itertools.count, lambda item: [item] * 10, merge)
+    pipeline(work)
+    assert 1 <= len(got) < 10 * (pipelines.PATHS + pipelines.MESSAGES + 2)
+
+
+@pytest.mark.parametrize("pipeline", EVERY_PIPELINE)
+def test_pipelines_raise_what_a_thread_raised(pipeline: Callable[[pipelines.Work], None]) -> None:
+    work = pipelines.Work(lambda: range(1000), lambda item: 1 // (item - 500) and (), print)
+    with pytest.raises(ZeroDivisionError):
+        pipeline(work)
