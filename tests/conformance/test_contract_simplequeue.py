@@ -70,9 +70,9 @@ def test_get_on_empty(q: Any) -> None:
         (1e300, OverflowError, None),
         (-1e300, OverflowError, None),
         (2**70, OverflowError, None),
-        ("1", TypeError, "'str' object cannot be interpreted as an integer"),
-        (b"", TypeError, "'bytes' object cannot be interpreted as an integer"),
-        ([], TypeError, "'list' object cannot be interpreted as an integer"),
+        ("1", TypeError, "str"),
+        (b"", TypeError, "bytes"),
+        ([], TypeError, "list"),
     ],
 )
 @pytest.mark.parametrize("stocked", [False, True])
@@ -83,7 +83,9 @@ def test_bad_timeouts(
         q.put(1)
     with pytest.raises(error) as caught:
         q.get(timeout=timeout)
-    if message is not None:
+    if error is TypeError:  # concx also takes a timedelta, so its sentence is another
+        assert message in str(caught.value)
+    elif message is not None:
         assert str(caught.value) == message
     assert q.qsize() == stocked
     with pytest.raises(stdlib.Empty) if not stocked else pytest.MonkeyPatch.context():

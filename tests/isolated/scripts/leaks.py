@@ -1,0 +1,197 @@
+"""Does the same work over and over and looks at what it leaves behind.
+
+    python leaks.py OPERATIONS
+
+Prints nothing if all is well. Each piece of work is warmed up first; then neither the number of
+allocated blocks nor the references of a common item may grow with the number of rounds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import concx.queue
+
+TOKEN = (1, "an item that everybody shares")
+ALL = ("Queue", "LifoQueue", "PriorityQueue", "SimpleQueue")
+Empty, Full, ShutDown = concx.queue.Empty, concx.queue.Full, concx.queue.ShutDown
+
+
+def fails(error: type[Exception], call: Callable[[], object]) -> None:
+    try:
+        call()
+    except error:
+        return
+    raise AssertionError(f"no {error.__name__}")
+
+
+def pairs(q: object) -> Callable[[int], None]:
+    def work(rounds: int) -> None:
+        for _ in range(rounds):
+            q.put(TOKEN)
+            q.get()
+
+    return work
+
+
+def calls(name: str, inside: bool) -> Callable[[int], None]:
+    cls = getattr(concx.queue, name)
+
+    def once() -> None:
+        q = cls(2)
+        if inside:
+            with q.mutex:
+                pass
+        q.put(TOKEN)
+        q.put_nowait(TOKEN)
+        fails(Full, lambda: q.put(TOKEN, timeout=0))
+        fails(Full, lambda: q.put(TOKEN, timeout=1e-6))
+        fails(ValueError, lambda: q.put(TOKEN, timeout=-1))
+        fails(TypeError, lambda: q.put(TOKEN, timeout="x"))
+        fails(TypeError, lambda: q.put(TOKEN, no=1))
+        q.peek()
+        repr(q)
+        q.stats()
+        q.get_many(2)
+        fails(Empty, q.get_nowait)
+        fails(Empty, lambda: q.get(timeout=1e-6))
+        q.put_many([TOKEN] * 5, block=False)
+        q.clear()
+        q.put(TOKEN)
+        q.maxsize = 7
+        q.task_done()
+        q.shutdown()
+        fails(ShutDown, lambda: q.put(TOKEN))
+        list(q.consume())
+        fails(ShutDown, q.get)
+
+    def work(rounds: int) -> None:
+        for _ in range(rounds // 40 + 1):
+            once()
+
+    return work
+
+
+def dropping(mode: str) -> Callable[[int], None]:
+    def work(rounds: int) -> None:
+        q = concx.queue.Queue(3, overflow=mode)
+        for _ in range(rounds):
+            q.put(TOKEN)
+
+    return work
+
+
+def left_inside(name: str) -> Callable[[int], None]:
+    """Queues that die with items in them, some in reference cycles."""
+    cls = getattr(concx.queue, name)
+
+    def work(rounds: int) -> None:
+        for number in range(rounds // 20 + 1):
+            q = cls()
+            q.put(TOKEN)
+            if name != "PriorityQueue":
+                q.put(q if number % 2 else TOKEN)
+            del q
+
+    return work
+
+
+def awaits(rounds: int) -> None:
+    async def main() -> None:
+        q = concx.queue.Queue(2)
+        for _ in range(rounds // 40 + 1):
+            await q.put_async(TOKEN)
+            await q.get_async()
+            task = asyncio.create_task(q.get_async())
+            await asyncio.sleep(0)
+            q.put(TOKEN)
+            await task
+            task = asyncio.create_task(q.get_async())
+            await asyncio.sleep(0)
+            q.put(TOKEN)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await q.get_async()
+            try:
+                await q.get_async(timeout=1e-6)
+            except Empty:
+                pass
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
+                q.get_async()
+                q.put_async(TOKEN)
+            await q.put_many_async([TOKEN, TOKEN])
+            task = asyncio.create_task(q.put_async(TOKEN))
+            await asyncio.sleep(0)
+            assert len(await q.get_many_async(9)) >= 2
+            await task
+            q.clear()
+
+    asyncio.run(main())
+
+
+def threads(rounds: int) -> None:
+    q = concx.queue.Queue(1)
+    each = rounds // 40 + 1
+
+    def put() -> None:
+        for _ in range(each):
+            q.put(TOKEN)
+
+    def get() -> None:
+        for _ in range(each):
+            q.get()
+
+    started = [threading.Thread(target=target) for target in (put, get, put, get)]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
+
+
+def measure(work: Callable[[int], None], rounds: int) -> tuple[int, int]:
+    """Blocks and references that `rounds` leave behind."""
+    gc.collect()
+    blocks, references = sys.getallocatedblocks(), sys.getrefcount(TOKEN)
+    work(rounds)
+    gc.collect()
+    return sys.getallocatedblocks() - blocks, sys.getrefcount(TOKEN) - references
+
+
+def main(operations: int) -> int:
+    cases: dict[str, Callable[[int], None]] = {
+        "awaits": awaits,
+        "threads": threads,
+        "drop_oldest": dropping("drop_oldest"),
+        "drop_newest": dropping("drop_newest"),
+    }
+    for name in ALL:
+        cases[f"pairs {name}"] = pairs(getattr(concx.queue, name)())
+        cases[f"left inside {name}"] = left_inside(name)
+        if name != "SimpleQueue":
+            cases[f"calls {name}"] = calls(name, False)
+            cases[f"calls {name} compat"] = calls(name, True)
+    bad = 0
+    per_case = operations // len(cases)
+    for name, work in cases.items():
+        work(per_case // 20 + 10)
+        for _attempt in range(3):  # a cache that fills once is no leak
+            blocks, references = measure(work, per_case)
+            if references == 0 and blocks < max(20, per_case // 400):
+                break
+        else:
+            print(f"{name}: {per_case} rounds left {blocks} blocks and {references} references")
+            bad += 1
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))
