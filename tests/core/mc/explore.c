@@ -12,7 +12,7 @@
 
 #define MAX_DEPTH 4000
 #define MAX_CHOICES 24
-#define TABLE_MAX (UINT64_C(1) << 25)
+#define TABLE_MAX (UINT64_C(3) << 23) /* 256 MB */
 
 struct choice {
     int8_t thread;

@@ -20,7 +20,8 @@ enum todo {
 enum how {
     TIMED = 1,      /* a wait may time out; then nothing more is done */
     GIVES_BACK = 2, /* a granted item or slot may be given back (an interruption) */
-    DONE = 4        /* says that each item is done */
+    DONE = 4,       /* says that each item is done */
+    HEAVY = 8       /* items that weigh two */
 };
 
 struct role {
@@ -33,24 +34,28 @@ struct variant {
     enum cx_discipline discipline;
     int64_t limit;
     bool ordered;
+    int64_t max_weight; /* 0: none */
     struct role roles[MC_THREADS];
 };
 
 /* Indexed by the model's variant; models.c says what each is. */
 static const struct variant variants[] = {
-    [0] = {CX_FIFO, INT64_MAX, true, {{PUTS, 2, 0}, {PUTS, 1, 0}, {GETS, 2, 0}, {GETS, 1, 0}}},
-    [1] = {CX_FIFO, INT64_MAX, true,
+    [0] = {CX_FIFO, INT64_MAX, true, 0, {{PUTS, 2, 0}, {PUTS, 1, 0}, {GETS, 2, 0}, {GETS, 1, 0}}},
+    [1] = {CX_FIFO, INT64_MAX, true, 0,
            {{PUTS, 2, 0}, {PUTS, 1, 0}, {GETS, 2, TIMED}, {GETS, 2, TIMED}}},
-    [2] = {CX_FIFO, INT64_MAX, false,
+    [2] = {CX_FIFO, INT64_MAX, false, 0,
            {{PUTS, 2, 0}, {GETS, 1, GIVES_BACK}, {GETS, 1, TIMED}, {CANCELS, 1, 0}}},
-    [3] = {CX_FIFO, 1, true, {{PUTS, 2, 0}, {PUTS, 1, 0}, {GETS, 2, 0}, {GETS, 1, 0}}},
-    [4] = {CX_FIFO, 1, true, {{PUTS, 2, TIMED}, {PUTS, 1, TIMED}, {GETS, 2, TIMED}}},
-    [5] = {CX_PRIORITY, 1, false,
+    [3] = {CX_FIFO, 1, true, 0, {{PUTS, 2, 0}, {PUTS, 1, 0}, {GETS, 2, 0}, {GETS, 1, 0}}},
+    [4] = {CX_FIFO, 1, true, 0, {{PUTS, 2, TIMED}, {PUTS, 1, TIMED}, {GETS, 2, TIMED}}},
+    [5] = {CX_PRIORITY, 1, false, 0,
            {{PUTS, 1, GIVES_BACK}, {PUTS, 1, TIMED}, {PUTS, 1, 0}, {GETS, 2, 0}}},
-    [6] = {CX_FIFO, INT64_MAX, false, {{PUTS, 2, 0}, {GETS, 2, DONE}, {JOINS, 0, 0}, {JOINS, 0, TIMED}}},
-    [7] = {CX_FIFO, 1, false, {{PUTS, 2, 0}, {PUTS, 1, 0}, {GETS, 2, 0}, {CLOSES, 0, 0}}},
-    [8] = {CX_FIFO, 1, false,
+    [6] = {CX_FIFO, INT64_MAX, false, 0,
+           {{PUTS, 2, 0}, {GETS, 2, DONE}, {JOINS, 0, 0}, {JOINS, 0, TIMED}}},
+    [7] = {CX_FIFO, 1, false, 0, {{PUTS, 2, 0}, {PUTS, 1, 0}, {GETS, 2, 0}, {CLOSES, 0, 0}}},
+    [8] = {CX_FIFO, 1, false, 0,
            {{PUTS, 2, 0}, {PUTS, 1, TIMED}, {GETS, 1, GIVES_BACK}, {GETS, 2, 0}}},
+    [9] = {CX_FIFO, INT64_MAX, false, 2,
+           {{PUTS, 1, 0}, {PUTS, 1, HEAVY | TIMED}, {PUTS, 1, 0}, {GETS, 1, TIMED}}},
 };
 
 struct state {
@@ -123,14 +128,14 @@ put_one(void *item, int how)
     struct cx_queue_op op;
     struct cx_waiter *w = cx_waiter_borrow();
     enum cx_status status;
-    cx_queue_op_init(&op, item, 1);
+    cx_queue_op_init(&op, item, how & HEAVY ? 2 : 1);
     ledger_put(&s->ledger, (uintptr_t)item);
     status = cx_queue_put(&s->q, &op, &w->node);
     finish_op(&op);
     if (status == CX_WAIT) {
         status = sleep_on(&s->q.givers, w, how) ? w->node.status : CX_TIMEOUT;
         if (status == CX_AGAIN && how & GIVES_BACK && mc_choose(2) == 1) {
-            cx_queue_release(&s->q, 1, &op.wakes);
+            cx_queue_release(&s->q, op.weight, &op.wakes);
             status = CX_TIMEOUT;
         }
         else if (status == CX_AGAIN) {
@@ -257,8 +262,11 @@ model_queue_setup(void)
     static const char *const names[] = {"", "putter", "getter", "canceller", "joiner", "closer"};
     v = &variants[mc_variant()];
     s = calloc(1, sizeof *s);
-    cx_queue_init(&s->q, v->discipline, false);
+    cx_queue_init(&s->q, v->discipline, v->max_weight > 0);
     s->q.limit = v->limit;
+    if (v->max_weight > 0) {
+        s->q.max_weight = v->max_weight;
+    }
     s->q.less = less;
     s->q.retain = retain;
     s->ledger.ordered = v->ordered;
@@ -282,6 +290,14 @@ waits(enum todo todo)
     return false;
 }
 
+static bool
+has_room(const struct cx_queue *q, const struct cx_queue_view *view)
+{
+    const struct cx_node *giver = q->givers.head;
+    return giver != NULL && (int64_t)view->len + view->reserved < v->limit &&
+           (v->max_weight == 0 || q->weight + q->reserved_weight + giver->weight <= v->max_weight);
+}
+
 void
 model_queue_finish(bool deadlock)
 {
@@ -292,8 +308,8 @@ model_queue_finish(bool deadlock)
     /* What may wait for ever: takers of nothing, givers without room, joiners of unfinished items. */
     mc_check(!waits(GETS) || (view.len == 0 && !s->closed), MC_LOST_WAKEUP,
              "a getter sleeps beside an item");
-    mc_check(!waits(PUTS) || ((int64_t)view.len + view.reserved >= v->limit && !s->closed),
-             MC_LOST_WAKEUP, "a putter sleeps beside room");
+    mc_check(!waits(PUTS) || (view.givers > 0 && !has_room(q, &view) && !s->closed), MC_LOST_WAKEUP,
+             "a putter sleeps beside room");
     mc_check(!waits(JOINS) || view.unfinished > 0, MC_LOST_WAKEUP, "a joiner sleeps for nothing");
     mc_check(waits(GETS) || view.takers == 0, MC_LEFT_IN_LIST, "a getter");
     mc_check(waits(PUTS) || view.givers == 0, MC_LEFT_IN_LIST, "a putter");
@@ -304,5 +320,6 @@ model_queue_finish(bool deadlock)
     mc_check((int)view.len >= left, MC_LOST_ITEM, "it was put and is nowhere");
     mc_check((int)view.len <= left, MC_DUPLICATED, "more is left than was put");
     mc_check((uint64_t)view.len == view.stats.puts - view.stats.gets, "wrong count", "puts, gets");
+    mc_check(v->max_weight == 0 || q->weight <= v->max_weight, "limit exceeded", "by weight");
     mc_check(view.len <= 1 || v->limit > 1 || q->returned != NULL, "limit exceeded", "by a put");
 }

@@ -42,6 +42,8 @@ static const struct variant variants[] = {
     [9] = {CX_KIND_STACK, 0, {{PUTS, 3, 0}, {GETS, 1, NOWAIT}, {GETS, 2, NOWAIT}}},
     [10] = {CX_KIND_SPSC, 1, {{PUTS, 3, 0}, {GETS, 3, 0}}},
     [11] = {CX_KIND_SPSC, 1, {{PUTS, 3, TIMED}, {GETS, 3, TIMED}}},
+    [12] = {CX_KIND_SPSC, 1, {{PUTS, 2, 0}, {GETS, 3, 0}, {CLOSES, 0, 0}}},
+    [13] = {CX_KIND_RING, 2, {{PUTS, 1, 0}, {GETS, 1, 0}, {GETS, 1, 0}, {GETS, 1, 0}, {CLOSES, 0, 0}}},
 };
 
 struct state {

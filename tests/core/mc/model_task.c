@@ -330,6 +330,9 @@ loop_thread(void *arg)
         cx_store_release(&s->told, QUIET);
         drain();
     }
+    if (!v->closes_loop && cx_load_acquire(&s->told) == TOLD) {
+        drain(); /* the handle of a task that is gone already */
+    }
     if (v->closes_loop && cx_xchg_acq_rel(&s->told, LOOP_CLOSED) == TOLD) {
         abandon_port(); /* the handle is dropped unrun */
     }

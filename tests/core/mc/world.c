@@ -327,7 +327,11 @@ did(uint32_t op, const void *p, unsigned size, uint64_t before, uint64_t after)
 uint64_t
 mc_load(const void *p, unsigned size)
 {
-    if (is_quiet(p) || is_outside(p)) { /* outside: constants, such as the fork generation */
+    if (is_outside(p)) { /* constants, such as the fork generation */
+        return read_memory(p, size);
+    }
+    if (is_quiet(p)) {
+        check_live(p, size);
         return read_memory(p, size);
     }
     struct mc_task *t = announce(OP_LOAD, p, size, 0);
@@ -372,8 +376,8 @@ modify(enum op_kind op, void *p, unsigned size, uint64_t value)
     if (!silent) {
         announce(op, p, size, value);
         drain();
-        check_live(p, size);
     }
+    check_live(p, size);
     uint64_t before = read_memory(p, size), after = op == OP_ADD ? before + value : value;
     memcpy(p, &after, size);
     if (!silent) {
@@ -412,8 +416,8 @@ mc_cas(void *p, void *expected, unsigned size, uint64_t value)
     if (running >= 0) {
         announce(OP_CAS, p, size, value);
         drain();
-        check_live(p, size);
     }
+    check_live(p, size);
     uint64_t before = read_memory(p, size);
     bool same = before == read_memory(expected, size);
     if (same) {
