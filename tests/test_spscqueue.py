@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 
-from concx.queue import Empty, Full, SpscQueue
-from queue_tools import FREE_THREADED, run_threads
+from concx.queue import Empty, Full, ShutDown, SpscQueue
+from queue_tools import FREE_THREADED, run_threads, wait_until
 from ring_async_cases import AsyncCases
 from ring_cases import BoundedCases
 from ring_object_cases import ObjectCases
@@ -63,3 +64,46 @@ class TestSpscQueue(BoundedCases, AsyncCases, ObjectCases):
             }
         else:
             assert not said
+
+    def test_clear_beside_consumer(self) -> None:
+        """Whoever empties the queue, or looks at it, is no second consumer."""
+        q: SpscQueue[int] = SpscQueue(8)
+        n = 20_000
+        done = threading.Event()
+
+        def produce() -> None:
+            for i in range(n):
+                q.put(i)
+            q.shutdown()
+
+        def clear() -> int:
+            cleared = 0
+            while not done.is_set():
+                cleared += q.clear()
+                repr(q)
+                q.stats()
+            return cleared
+
+        def consume() -> int:
+            got = len(list(q))
+            done.set()
+            return got
+
+        _, cleared, got = run_threads(produce, clear, consume)
+        assert cleared + got == n
+
+    def test_shutdown_immediate_beside_consumer(self) -> None:
+        for _ in range(30):
+            q: SpscQueue[int] = SpscQueue(8)
+
+            def produce(q: SpscQueue[int] = q) -> None:
+                with pytest.raises(ShutDown):
+                    while True:
+                        q.put(1)
+
+            def end(q: SpscQueue[int] = q) -> None:
+                wait_until(lambda: q.stats().gets > 3)
+                q.shutdown(immediate=True)
+
+            run_threads(produce, end, lambda q=q: list(q))
+            assert len(q) == 0

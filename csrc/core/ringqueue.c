@@ -276,8 +276,19 @@ cx_ringqueue_discard(struct cx_ringqueue *q, uint64_t *words, size_t n, enum cx_
                      struct cx_wakes *wakes)
 {
     size_t k;
-    while ((k = cx_ringqueue_get(q, words, n, why, wakes)) == 0 && *why == CX_BUSY) {
-        sched_yield();
+    if (q->kind != CX_KIND_SPSC) {
+        k = cx_ringqueue_get(q, words, n, why, wakes);
+    }
+    else {
+        survive_fork(q);
+        /* The consumer, or another that clears, is inside for a few instructions. */
+        while ((k = cx_spsc_try_clear(&q->store.spsc, words, n, why)) == 0 &&
+               (*why == CX_BUSY || *why == CX_AGAIN)) {
+            sched_yield();
+        }
+        if (k > 0) {
+            tell_others(q, CX_GETTERS, k, wakes);
+        }
     }
     cx_fetch_add_relaxed(&q->cleared, k);
     return k;

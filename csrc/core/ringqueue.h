@@ -103,7 +103,7 @@ void cx_ringqueue_pass_on(struct cx_ringqueue *q, enum cx_ringqueue_side side,
 bool cx_ringqueue_close(struct cx_ringqueue *q);
 bool cx_ringqueue_wake_all(struct cx_ringqueue *q, struct cx_wakes *wakes);
 
-/* get on behalf of clear: does not count as one, and waits for a consumer that is inside. */
+/* get on behalf of clear, from any thread: does not count as one, and is never CX_BUSY. */
 size_t cx_ringqueue_discard(struct cx_ringqueue *q, uint64_t *words, size_t n, enum cx_status *why,
                             struct cx_wakes *wakes);
 

@@ -28,38 +28,40 @@ cx_spsc_fini(struct cx_spsc *ring)
 #if CX_WITH_GIL
 
 static inline bool
-enter(uint32_t *side, enum cx_status *why)
+enter(uint32_t *side, uint32_t as, enum cx_status *why)
 {
+    (void)as;
     *why = CX_CLOSED;
     return CX_LIKELY((cx_load_relaxed(side) & CX_SPSC_CLOSED) == 0);
 }
 
 static inline bool
-leave(uint32_t *side)
+leave(uint32_t *side, uint32_t as)
 {
     (void)side;
+    (void)as;
     return false;
 }
 
 #else
 
 static inline bool
-enter(uint32_t *side, enum cx_status *why)
+enter(uint32_t *side, uint32_t as, enum cx_status *why)
 {
     uint32_t word = 0;
-    if (CX_LIKELY(cx_cas_acquire(side, &word, CX_SPSC_INSIDE))) { /* [A3] pairs with [R3] */
+    if (CX_LIKELY(cx_cas_acquire(side, &word, as))) { /* [A3] pairs with [R3] */
         return true;
     }
-    *why = word & CX_SPSC_INSIDE ? CX_BUSY : CX_CLOSED;
+    *why = word & CX_SPSC_CLEARING ? CX_AGAIN : word & CX_SPSC_INSIDE ? CX_BUSY : CX_CLOSED;
     return false;
 }
 
 /* True: the ring was closed meanwhile. */
 static inline bool
-leave(uint32_t *side)
+leave(uint32_t *side, uint32_t as)
 {
     /* [R3] pairs with [A3] */
-    return (cx_fetch_add_acq_rel(side, -CX_SPSC_INSIDE) & CX_SPSC_CLOSED) != 0;
+    return (cx_fetch_add_acq_rel(side, -as) & CX_SPSC_CLOSED) != 0;
 }
 
 #endif
@@ -67,7 +69,7 @@ leave(uint32_t *side)
 size_t
 cx_spsc_try_push(struct cx_spsc *ring, const uint64_t *words, size_t n, enum cx_status *why)
 {
-    if (CX_UNLIKELY(!enter(&ring->put_side, why))) {
+    if (CX_UNLIKELY(!enter(&ring->put_side, CX_SPSC_INSIDE, why))) {
         return 0;
     }
     uint64_t tail = cx_load_relaxed(&ring->tail);
@@ -83,7 +85,7 @@ cx_spsc_try_push(struct cx_spsc *ring, const uint64_t *words, size_t n, enum cx_
     if (CX_LIKELY(k > 0)) {
         cx_store_release(&ring->tail, tail + k); /* LP [R1] pairs with [A1] */
     }
-    bool closed = leave(&ring->put_side);
+    bool closed = leave(&ring->put_side, CX_SPSC_INSIDE);
     if (CX_UNLIKELY(k == 0)) {
         *why = closed ? CX_CLOSED : CX_FULL;
     }
@@ -104,10 +106,10 @@ why_nothing(const struct cx_spsc *ring, uint64_t head)
     return CX_CLOSED;
 }
 
-size_t
-cx_spsc_try_pop(struct cx_spsc *ring, uint64_t *words, size_t n, enum cx_status *why)
+static inline size_t
+pop_as(struct cx_spsc *ring, uint32_t as, uint64_t *words, size_t n, enum cx_status *why)
 {
-    if (CX_UNLIKELY(!enter(&ring->get_side, why))) {
+    if (CX_UNLIKELY(!enter(&ring->get_side, as, why))) {
         return 0;
     }
     uint64_t head = cx_load_relaxed(&ring->head);
@@ -126,8 +128,20 @@ cx_spsc_try_pop(struct cx_spsc *ring, uint64_t *words, size_t n, enum cx_status 
     else {
         *why = why_nothing(ring, head);
     }
-    (void)leave(&ring->get_side);
+    (void)leave(&ring->get_side, as);
     return k;
+}
+
+size_t
+cx_spsc_try_pop(struct cx_spsc *ring, uint64_t *words, size_t n, enum cx_status *why)
+{
+    return pop_as(ring, CX_SPSC_INSIDE, words, n, why);
+}
+
+size_t
+cx_spsc_try_clear(struct cx_spsc *ring, uint64_t *words, size_t n, enum cx_status *why)
+{
+    return pop_as(ring, CX_SPSC_INSIDE | CX_SPSC_CLEARING, words, n, why);
 }
 
 bool

@@ -12,7 +12,7 @@
  *
  * Progress:  try_push, try_pop: wait-free.  close: lock-free.
  * Synchronization: one producer and one consumer at a time, which may be different threads over
- *            time if something else orders them; len, closed, close, *_ready from anywhere;
+ *            time if something else orders them; try_clear, len, closed, close, *_ready from anywhere;
  *            repair, visit and fini are excluded from everything.
  * Ordering:  [R1] tail is released after the words, [A1] acquired by the consumer; [R2] head is
  *            released after the words were read, [A2] acquired by the producer; [R3] a side is left
@@ -28,6 +28,7 @@
 
 #define CX_SPSC_INSIDE 1u
 #define CX_SPSC_CLOSED 2u
+#define CX_SPSC_CLEARING 4u /* with INSIDE: not the consumer, but somebody who empties the ring */
 #define CX_SPSC_MAX (UINT64_C(1) << 40) /* words */
 
 struct cx_spsc {
@@ -52,9 +53,11 @@ void cx_spsc_fini(struct cx_spsc *ring);
 /* As cx_ring_try_push: how many of n > 0; if none, CX_FULL, CX_CLOSED or CX_BUSY.
  * CX_CLOSED also tells a producer that a consumer may have seen it inside and be asleep. */
 size_t cx_spsc_try_push(struct cx_spsc *ring, const uint64_t *words, size_t n, enum cx_status *why);
-/* As cx_ring_try_pop; if none, CX_EMPTY, CX_CLOSED, CX_BUSY, or CX_AGAIN: closed, and the producer
- * is still inside with what may be the last word. */
+/* As cx_ring_try_pop; if none, CX_EMPTY, CX_CLOSED, CX_BUSY, or CX_AGAIN: somebody empties the ring,
+ * or it is closed and the producer is still inside with what may be the last word. */
 size_t cx_spsc_try_pop(struct cx_spsc *ring, uint64_t *words, size_t n, enum cx_status *why);
+/* The same from any thread, to empty the ring; CX_BUSY: the consumer is inside. */
+size_t cx_spsc_try_clear(struct cx_spsc *ring, uint64_t *words, size_t n, enum cx_status *why);
 
 /* Whether a pop (a push) would find something to do: a word (room), or that the ring is closed. */
 bool cx_spsc_item_ready(const struct cx_spsc *ring);

@@ -119,6 +119,7 @@ test_misuse(void)
 {
     struct cx_spsc ring;
     uint64_t word = 0;
+    enum cx_status why;
     CHECK_EQ(cx_spsc_init(&ring, 2), CX_OK);
     CHECK_EQ(push(&ring, 1), CX_OK);
     cx_store_relaxed(&ring.put_side, CX_SPSC_INSIDE);
@@ -133,7 +134,52 @@ test_misuse(void)
     CHECK_EQ(pop(&ring, &word), CX_CLOSED);
     cx_store_relaxed(&ring.get_side, CX_SPSC_INSIDE);
     CHECK_EQ(pop(&ring, &word), CX_BUSY);
+    CHECK_EQ(cx_spsc_try_clear(&ring, &word, 1, &why), 0);
+    CHECK_EQ(why, CX_BUSY);
+    /* One who empties the ring is no second consumer: wait for him. */
+    cx_store_relaxed(&ring.get_side, CX_SPSC_INSIDE | CX_SPSC_CLEARING);
+    CHECK_EQ(pop(&ring, &word), CX_AGAIN);
     cx_spsc_fini(&ring);
+}
+
+/* Any thread may empty the ring under the hands of its consumer. */
+struct clearing {
+    struct cx_spsc ring;
+    uint64_t popped, cleared;
+};
+
+static void
+clear_body(struct worker *self)
+{
+    struct clearing *c = self->shared;
+    uint64_t words[4];
+    enum cx_status why;
+    if (self->id == 0) {
+        for (uint64_t i = 0; i < 50000;) {
+            i += push(&c->ring, i) == CX_OK;
+        }
+        CHECK(cx_spsc_close(&c->ring));
+        return;
+    }
+    do {
+        size_t k = self->id == 1 ? cx_spsc_try_pop(&c->ring, words, 4, &why)
+                                 : cx_spsc_try_clear(&c->ring, words, 4, &why);
+        if (k > 0) {
+            cx_fetch_add_relaxed(self->id == 1 ? &c->popped : &c->cleared, k);
+            why = CX_OK;
+        }
+        CHECK(self->id > 1 || why != CX_BUSY);
+    } while (why != CX_CLOSED);
+}
+
+static void
+test_clear(void)
+{
+    struct clearing c = {.popped = 0};
+    CHECK_EQ(cx_spsc_init(&c.ring, 8), CX_OK);
+    run_threads(4, clear_body, &c);
+    CHECK_EQ(c.popped + c.cleared, 50000);
+    cx_spsc_fini(&c.ring);
 }
 
 static void
@@ -312,6 +358,7 @@ main(int argc, char **argv)
     RUN(test_spsc);
     RUN(test_misuse);
     RUN(test_misuse_race);
+    RUN(test_clear);
     RUN(test_shutdown);
     RUN(test_shutdown_race);
     RUN(test_fork);
