@@ -108,7 +108,7 @@ def _deadline(timeout: Any) -> float | None:
 def _on_loop() -> bool:
     """Whether an event loop runs in this thread."""
     events = sys.modules.get("asyncio.events")
-    return events is not None and events._get_running_loop() is not None
+    return bool(events and events._get_running_loop())
 
 
 def _wait(c: Compat, role: int, deadline: float | None, ready: Any, late: type[Exception]) -> None:
@@ -146,7 +146,7 @@ def _has_room(q: _Queue, c: Compat, weight: int) -> bool:
     if load is None:
         return True
     load.check(q, c)
-    return load.total + weight <= q._max_weight
+    return bool(load.total + weight <= q._max_weight)
 
 
 def _make_room(

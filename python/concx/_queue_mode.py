@@ -24,7 +24,7 @@ from heapq import heapify, heappop, heappush
 from itertools import chain, repeat
 from operator import index
 from types import MethodType
-from typing import Any
+from typing import Any, cast
 
 from concx._core import QueueBase
 
@@ -69,7 +69,7 @@ class Mutex:
 
     def __init__(self, q: _Queue) -> None:
         self._queue = weakref.ref(q)
-        self.lock: Any = threading.RLock()
+        self.lock = cast(Any, threading.RLock())
         self.owed: deque[tuple[int, int]] = deque()
         # What threading.Condition takes from its lock.
         self._release_save = self.lock._release_save
