@@ -9,7 +9,7 @@ from typing import Any
 
 from contenders import Contender
 from harness.check import empty, verify
-from harness.crew import Meter, together
+from harness.crew import Meter, alone, together
 from harness.spec import Disqualified, Section, Unsuited
 from workloads import Case, Workload
 
@@ -106,7 +106,7 @@ def replace(q: Any, items: list[Any], n: int) -> None:
 
 
 class Seq:
-    """One thread: put an item, get it back, over and over."""
+    """One thread, the queue's own: put an item, get it back, over and over."""
 
     def check(self, case: Case) -> None:
         contender = case.contender
@@ -119,7 +119,7 @@ class Seq:
             put_range(q, 0, count)
             get_into(q, count, out)
 
-        together([(fill_and_drain, case.cpus[0])], Meter())
+        alone(fill_and_drain, case.cpus[0], Meter())
         expected = list(range(count))
         if case.params.get("order") == "lifo":
             expected.reverse()
@@ -132,7 +132,7 @@ class Seq:
         contender, meter = case.contender, Meter()
         q = contender.sync(contender.make(case.maxsize))
         work = append_popleft if contender.name == "collections.deque" else put_get
-        together([(partial(work, q, count), case.cpus[0])], meter)
+        alone(partial(work, q, count), case.cpus[0], meter)
         if work is put_get:
             empty(q)
         return Section(count / meter.seconds, meter.seconds, count, meter.cost)
@@ -163,7 +163,7 @@ class Priority:
         depth = case.params["depth"]
         for item in heapq.nsmallest(depth, self._items(2 * depth)):
             q.put(item)
-        together([(partial(replace, q, self._items(1024), count), case.cpus[0])], meter)
+        alone(partial(replace, q, self._items(1024), count), case.cpus[0], meter)
         if q.qsize() != depth:
             raise Disqualified(f"{q.qsize()} items were left where {depth} should be")
         return Section(count / meter.seconds, meter.seconds, count, meter.cost)
