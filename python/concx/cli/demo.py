@@ -62,9 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rounds",
         type=_count,
-        default=2,
+        default=3,
         metavar="N",
-        help="runs of each pipeline; the best counts (default: 2)",
+        help="runs of each pipeline; the best counts (default: 3)",
     )
     parser.add_argument(
         "--top", type=_count, default=10, metavar="N", help="identifiers to list (default: 10)"
