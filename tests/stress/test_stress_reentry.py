@@ -274,26 +274,26 @@ def test_a_raising_handler_loses_nothing(on_usr1: list[Any]) -> None:
     total = 200
 
     def feed() -> None:
+        wait_until(lambda: started)
         for number in range(total):
             os.kill(os.getpid(), signal.SIGUSR1)
             q.put(number)
 
-    worker = None
+    started: list[bool] = []
+    worker = Worker(feed)
+    started.append(True)  # no call that an exception could leave half done
     while len(got) < total:
         try:
-            if worker is None:
-                worker = Worker(feed)
             got.append(q.get(timeout=0.05))
         except ZeroDivisionError:
             failures += 1
         except Empty:
             # An item that `get` had returned when the handler raised, before it was appended,
             # is lost by this loop, not by the queue: the counts tell.
-            if worker is not None and not worker.is_alive():
+            if not worker.is_alive():
                 break
     on_usr1.clear()
-    if worker is not None:
-        worker.result()
+    worker.result()
     assert q.stats().gets == total
     assert failures
     assert len(set(got)) == len(got) >= total - failures
