@@ -9,6 +9,7 @@
 #include "core/park.h"
 
 #if defined(__linux__)
+#include <sched.h>
 #include <sys/syscall.h>
 #endif
 
@@ -25,10 +26,63 @@ is_main_thread(void)
 #endif
 }
 
+#if CX_WITH_GIL || !defined(__linux__)
+
+/* A waker holds the GIL for as long as it likes after it has granted; spinning only wastes. */
+static void
+spin(struct cx_waiter *waiter)
+{
+    (void)waiter;
+}
+
+static void
+leave_hint(struct cx_wakes *wakes)
+{
+    (void)wakes;
+}
+
+#else
+
+/* A pause is about 10 to 40 ns; waking a sleeper on another CPU takes 25 to 50 microseconds. */
+#define LEAST_SPINS 16
+#define MOST_SPINS 2048
+
+/* Watches the commit word for a while before the thread sleeps: longer if that paid last time, not
+ * at all if the waker shares this CPU and cannot run meanwhile. */
+static void
+spin(struct cx_waiter *waiter)
+{
+    uint32_t limit = waiter->spins < LEAST_SPINS ? LEAST_SPINS : waiter->spins;
+    if (cx_load_relaxed(&waiter->waker_cpu) == sched_getcpu()) {
+        return;
+    }
+    for (uint32_t i = 0; i < limit; i++) {
+        if (CX_COMMIT_STATE(cx_waiter_state(waiter)) != CX_WAITING) {
+            waiter->spins = limit * 2 > MOST_SPINS ? MOST_SPINS : limit * 2;
+            return;
+        }
+        cx_pause();
+    }
+    waiter->spins = limit / 2;
+}
+
+/* Tells the threads about to be woken where their waker runs. */
+static void
+leave_hint(struct cx_wakes *wakes)
+{
+    int cpu = sched_getcpu();
+    for (uint32_t i = 0; i < wakes->count; i++) {
+        cx_store_relaxed(&wakes->waiters[i]->waker_cpu, cpu);
+    }
+}
+
+#endif
+
 enum cxb_wait
 cxb_wait(struct cx_waiter *waiter, int64_t deadline)
 {
     bool main_thread = is_main_thread();
+    bool spun = false;
     for (;;) {
         int64_t until = deadline;
         if (main_thread) {
@@ -37,6 +91,10 @@ cxb_wait(struct cx_waiter *waiter, int64_t deadline)
         }
         enum cx_status woken;
         Py_BEGIN_ALLOW_THREADS
+        if (!spun) {
+            spin(waiter);
+            spun = true;
+        }
         do {
             woken = cx_park(&waiter->commit, CX_WAITING, until);
         } while (woken == CX_OK && CX_COMMIT_STATE(cx_waiter_state(waiter)) == CX_WAITING);
@@ -64,6 +122,7 @@ cxb_deliver_slow(struct cxb_state *state, struct cx_wakes *wakes)
 {
     PyObject *error = cxb_error_set_aside();
     struct cx_port *edges[CX_WAKES];
+    leave_hint(wakes);
     cxb_port_shortcut(state, wakes);
     size_t told = cx_wakes_deliver(wakes, edges);
     for (size_t i = 0; i < told; i++) {
@@ -100,9 +159,17 @@ pause_detached(struct cx_lock *lock)
 
 #endif
 
+/* A port's weak reference to its loop. */
+static void
+drop_loop(void *loop)
+{
+    Py_XDECREF((PyObject *)loop);
+}
+
 void
 cxb_block_install(void)
 {
+    cx_port_drop = drop_loop;
     cx_park_install();
     cx_waiter_install();
 #if !CX_WITH_GIL

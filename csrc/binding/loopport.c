@@ -252,12 +252,6 @@ cxb_port_shortcut(struct cxb_state *state, struct cx_wakes *wakes)
     Py_DECREF(loop);
 }
 
-static void
-drop_loop(void *loop)
-{
-    Py_XDECREF((PyObject *)loop);
-}
-
 static LoopPortObject *
 face_new(struct cxb_state *state, PyObject *loop, PyObject *key)
 {
@@ -265,7 +259,6 @@ face_new(struct cxb_state *state, PyObject *loop, PyObject *key)
     if (ref == NULL) {
         return NULL;
     }
-    cx_port_drop = drop_loop;
     struct cx_port *port = cx_port_new(ref);
     if (port == NULL) {
         Py_DECREF(ref);

@@ -372,7 +372,13 @@ static PyGetSetDef queue_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+static PyMethodDef queue_methods[] = {
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, DOC("See PEP 585")},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyType_Slot queue_slots[] = {
+    {Py_tp_methods, queue_methods},
     {Py_tp_new, queue_new},           {Py_tp_init, queue_init},
     {Py_tp_setattro, queue_setattro}, {Py_tp_repr, queue_repr},
     {Py_tp_traverse, cxb_queue_traverse}, {Py_tp_clear, queue_tp_clear},

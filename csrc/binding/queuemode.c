@@ -195,7 +195,6 @@ PyMethodDef cxb_queue_mode_methods[] = {
     {"_native_returned", (PyCFunction)mode_returned, METH_NOARGS, NULL},
     {"_native_stats", (PyCFunction)mode_stats, METH_NOARGS, NULL},
     {"_native_returned_count", (PyCFunction)mode_returned_count, METH_NOARGS, NULL},
-    {"_native_stats", (PyCFunction)mode_stats, METH_NOARGS, NULL},
     {"_install_compat", (PyCFunction)mode_install, METH_O, NULL},
     {"_wake_takers", (PyCFunction)mode_wake_takers, METH_O, NULL},
     {"_wake_givers", (PyCFunction)mode_wake_givers, METH_O, NULL},

@@ -126,6 +126,14 @@ cx_queue_set_unfinished(struct cx_queue *q, int64_t unfinished)
     cx_guard_release(&q->guard);
 }
 
+/* How many wait, without those that a fork left behind. */
+static uint32_t
+waiting(struct cx_waitlist *list)
+{
+    (void)cx_waitlist_first(list);
+    return cx_waitlist_count(list);
+}
+
 void
 cx_queue_look(struct cx_queue *q, struct cx_queue_view *view)
 {
@@ -137,9 +145,9 @@ cx_queue_look(struct cx_queue *q, struct cx_queue_view *view)
         .reserved = q->reserved,
         .unfinished = q->unfinished,
         .weight = q->store.b.weighted ? q->weight : 0,
-        .takers = cx_waitlist_count(&q->takers),
-        .givers = cx_waitlist_count(&q->givers),
-        .joiners = cx_waitlist_count(&q->joiners),
+        .takers = waiting(&q->takers),
+        .givers = waiting(&q->givers),
+        .joiners = waiting(&q->joiners),
         .stats = q->stats,
     };
     cx_guard_release(&q->guard);

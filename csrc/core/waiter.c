@@ -129,6 +129,10 @@ bool
 cx_waiter_settle(struct cx_waiter *waiter, enum cx_commit verdict)
 {
     uint32_t word = cx_load_acquire(&waiter->commit); /* [W2] */
+    if (CX_BUG(SETTLE_BLINDLY)) {
+        cx_store_release(&waiter->commit, (uint32_t)verdict);
+        return CX_COMMIT_STATE(word) == CX_GRANTED;
+    }
     return CX_COMMIT_STATE(word) == CX_GRANTED &&
            cx_cas_acq_rel(&waiter->commit, &word,
                           (word & ~((1u << CX_COMMIT_BITS) - 1)) | (uint32_t)verdict); /* LP */

@@ -67,6 +67,8 @@ struct cx_waiter {
     uint32_t refs;   /* tasks only */
     enum cx_waiter_kind kind;
     uint32_t generation;
+    uint32_t spins;           /* threads: how long the next spin may be; the owner's */
+    int32_t waker_cpu;        /* threads: where the last waker ran, a hint; relaxed */
     struct cx_port *port;     /* tasks: where the wake goes (core/port.h) */
     void *future;             /* tasks: the loop's future; whoever exchanges it to NULL owns it */
     void *owner;              /* tasks: what is waited for; likewise */
