@@ -22,7 +22,8 @@ typedef struct {
 PyObject *
 cxb_running_loop(struct cxb_state *state)
 {
-    if (state->running_loop == NULL) {
+    PyObject *function = cx_load_acquire(&state->running_loop);
+    if (function == NULL) {
         PyObject *modules = PyImport_GetModuleDict(), *events = NULL;
         PyObject *name = PyUnicode_FromString("asyncio.events");
         int found = name == NULL ? -1 : cxb_dict_get(modules, name, &events);
@@ -31,11 +32,9 @@ cxb_running_loop(struct cxb_state *state)
         if (found <= 0) {
             return found < 0 ? NULL : Py_NewRef(Py_None);
         }
-        if (cxb_import_once(&state->running_loop, "asyncio.events", "_get_running_loop") == NULL) {
-            return NULL;
-        }
+        function = cxb_import_once(&state->running_loop, "asyncio.events", "_get_running_loop");
     }
-    return PyObject_CallNoArgs(state->running_loop);
+    return function == NULL ? NULL : PyObject_CallNoArgs(function);
 }
 
 /* Resolves the loop future of a waiter, in its loop's thread, unless it is done already. */
@@ -210,10 +209,8 @@ loop_of_running_task(struct cxb_state *state)
         Py_XDECREF(loop);
         return NULL;
     }
-    PyObject *task = NULL;
-    if (cxb_import_once(&state->current_task, "asyncio", "current_task") != NULL) {
-        task = PyObject_CallOneArg(state->current_task, loop);
-    }
+    PyObject *current_task = cxb_import_once(&state->current_task, "asyncio", "current_task");
+    PyObject *task = current_task == NULL ? NULL : PyObject_CallOneArg(current_task, loop);
     if (task == NULL || task == Py_None) {
         PyErr_Clear();
         Py_XDECREF(task);

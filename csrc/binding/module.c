@@ -15,19 +15,22 @@ static struct cxb_type_entry type_table[] = {
 PyObject *
 cxb_import_once(PyObject **slot, const char *module, const char *attribute)
 {
-    if (*slot == NULL) {
+    PyObject *known = cx_load_acquire(slot);
+    if (known == NULL) {
         PyObject *from = PyImport_ImportModule(module);
         PyObject *found = from == NULL        ? NULL
                           : attribute == NULL ? Py_NewRef(from)
                                               : PyObject_GetAttrString(from, attribute);
         Py_XDECREF(from);
-        PyObject *expected = NULL;
         /* Two threads may get here at once; the first one's stays. */
-        if (found != NULL && !cx_cas_acq_rel(slot, &expected, found)) {
-            Py_DECREF(found);
+        if (found != NULL && cx_cas_acq_rel(slot, &known, found)) {
+            known = found;
+        }
+        else {
+            Py_XDECREF(found);
         }
     }
-    return *slot;
+    return known;
 }
 
 struct cxb_state *

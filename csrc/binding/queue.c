@@ -284,9 +284,6 @@ queue_init(QueueObject *q, PyObject *args, PyObject *kwargs)
     if (maxsize != NULL) {
         Py_XSETREF(q->maxsize, Py_NewRef(maxsize));
     }
-    else if (q->maxsize == NULL && (q->maxsize = PyLong_FromLong(0)) == NULL) {
-        return -1;
-    }
     cx_queue_set_limit(&q->core, limit);
     if (q->own_hooks) {
         PyObject *made = cxb_compat(q, "init", "O", q->maxsize);
@@ -357,6 +354,7 @@ queue_dealloc(QueueObject *q)
     PyTypeObject *type = Py_TYPE(q);
     PyObject_GC_UnTrack(q);
     cxb_queue_drop_content(q);
+    Py_CLEAR(q->maxsize); /* kept by tp_clear: a finaliser may still look at it */
     cx_queue_fini(&q->core);
     type->tp_free(q);
     Py_DECREF(type);

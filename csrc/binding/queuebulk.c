@@ -318,7 +318,6 @@ cxb_queue_drop_content(QueueObject *q)
     if (cx_queue_take_all(&q->core, &store, &returned, false)) {
         (void)drop_store(&store, returned);
     }
-    Py_CLEAR(q->maxsize);
     Py_CLEAR(q->weigher);
     Py_CLEAR(q->compat);
     for (size_t i = 0; i < Py_ARRAY_LENGTH(q->lazy); i++) {
