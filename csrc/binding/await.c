@@ -386,7 +386,7 @@ await_finalize(AwaitObject *self)
         return;
     }
     PyObject *error = cxb_error_set_aside();
-    if (self->phase == CXB_CREATED && self->ops != NULL) {
+    if (self->phase == CXB_CREATED) {
         if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "coroutine '%s' was never awaited",
                              self->ops->name) < 0) {
             PyErr_WriteUnraisable((PyObject *)self);
