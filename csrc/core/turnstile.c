@@ -38,7 +38,8 @@ cx_turnstile_wake(struct cx_turnstile *ts, size_t n, struct cx_wakes *wakes)
     }
     cx_lock_acquire(&ts->lock);
     while (n > 0 && !cx_wakes_full(wakes) && (node = cx_waitlist_first(&ts->list)) != NULL) {
-        n -= cx_waiter_grant(node, CX_AGAIN, wakes) ? 1 : CX_BUG(WAKE_COUNTS_LEAVERS);
+        bool granted = cx_waiter_grant(node, CX_AGAIN, wakes);
+        n -= granted || CX_BUG(WAKE_COUNTS_LEAVERS);
     }
     cx_lock_release(&ts->lock);
 }

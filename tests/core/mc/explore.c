@@ -2,9 +2,11 @@
 /* Depth-first exploration with recognition of states. */
 #include "explore.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #undef malloc
 #undef calloc
@@ -174,7 +176,7 @@ static size_t pool_size;
 
 /* Enters the world's state as a new frame.  False: known, an end, or a violation. */
 static bool
-enter(const struct mc_model *model, struct mc_result *r, int depth, uint8_t budget, bool bounded)
+enter(const struct mc_model *model, struct mc_result *r, int at, uint8_t budget, bool bounded)
 {
     if (!bounded) {
         world.last = -1;
@@ -183,7 +185,7 @@ enter(const struct mc_model *model, struct mc_result *r, int depth, uint8_t budg
         return false;
     }
     r->states++;
-    struct frame *f = &frames[depth];
+    struct frame *f = &frames[at];
     f->budget = budget;
     list_choices(f, bounded);
     if (f->count == 0) {
@@ -191,15 +193,15 @@ enter(const struct mc_model *model, struct mc_result *r, int depth, uint8_t budg
         (void)at_end(model);
         return false;
     }
-    f->saved = depth == 0 ? pool : frames[depth].saved;
+    f->saved = at == 0 ? pool : f->saved;
     size_t size = mc_world_size();
     if ((size_t)(f->saved - pool) + size > pool_size) {
         mc_fail("out of memory", "the states of one execution do not fit");
         return false;
     }
     mc_world_save(f->saved);
-    if (depth + 1 < MAX_DEPTH) {
-        frames[depth + 1].saved = f->saved + size;
+    if (at + 1 < MAX_DEPTH) {
+        frames[at + 1].saved = f->saved + size;
     }
     return true;
 }
@@ -212,12 +214,38 @@ mc_print_trace(const struct mc_result *r)
     }
 }
 
+static int depth; /* frames in use */
+
+/* Plain accesses through a pointer out of freed memory end here. */
+static void
+on_crash(int sig)
+{
+    (void)sig;
+    printf("violation: crash (a wild pointer, in the step after these)\n");
+    for (int i = 0; i < depth - 1; i++) {
+        mc_world_print(&frames[i].did);
+    }
+    fflush(stdout);
+    _exit(1);
+}
+
+static void
+catch_crashes(void)
+{
+    static char stack[1 << 16];
+    stack_t other = {.ss_sp = stack, .ss_size = sizeof stack};
+    struct sigaction action = {.sa_handler = on_crash, .sa_flags = SA_ONSTACK};
+    sigaltstack(&other, NULL);
+    sigaction(SIGSEGV, &action, NULL);
+    sigaction(SIGBUS, &action, NULL);
+}
+
 /* One exploration with a fixed bound. */
 static void
 explore_bound(const struct mc_model *model, int bound, double until, struct mc_result *r)
 {
     bool bounded = bound >= 0;
-    int depth = 0;
+    depth = 0;
     table_reset();
     mc_world_make(model);
     world.last = -1;
@@ -269,6 +297,7 @@ mc_explore(const struct mc_model *model, int bound, bool tso, double limit, stru
     if (pool == NULL) {
         pool_size = (size_t)64 << 20;
         pool = malloc(pool_size);
+        catch_crashes();
     }
     r->done = -2;
     /* Small bounds first: they are cheap, and a trace with few preemptions is easy to read. */

@@ -32,11 +32,8 @@ void mc_free(void *p);
 #define cx_store_release(p, v) cx_store_relaxed(p, v)
 
 #define cx_xchg_acquire(p, v) ((__typeof__(*(p)))mc_xchg((p), sizeof *(p), MC_VALUE(p, v)))
-#ifdef MC_REAL_LOCK
-#define cx_xchg_release(p, v) cx_xchg_acquire(p, v)
-#else
+/* Only locks are released in this way. */
 #define cx_xchg_release(p, v) ((__typeof__(*(p)))mc_release((p), sizeof *(p), MC_VALUE(p, v)))
-#endif
 #define cx_xchg_acq_rel(p, v) cx_xchg_acquire(p, v)
 
 #define cx_fetch_add_relaxed(p, v)                                                                \

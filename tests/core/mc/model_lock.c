@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: MIT
-/* lock.c itself (compiled for this model under names of its own): mutual exclusion, and no thread
- * sleeps while the lock is free. */
-#include "core/lock.h"
+/* lock.c itself, under names of its own: mutual exclusion, and nobody sleeps while the lock is free.
+ * Every other model runs over abstract_lock.c. */
+#include "mc_hooks.h"
+#undef cx_xchg_release
+#define cx_xchg_release(p, v) cx_xchg_acquire(p, v)
+#define cx_lock_pause real_lock_pause
+#define cx_lock_sleep real_lock_sleep
+#define cx_lock_acquire_slow real_lock_acquire_slow
+#define cx_lock_release_slow real_lock_release_slow
+#include "core/lock.c"
 
 #include "models.h"
 

@@ -42,11 +42,11 @@ struct variant {
 static const struct variant variants[] = {
     [0] = {CX_FIFO, INT64_MAX, true, 0, {{PUTS, 2, 0}, {PUTS, 1, 0}, {GETS, 2, 0}, {GETS, 1, 0}}},
     [1] = {CX_FIFO, INT64_MAX, true, 0,
-           {{PUTS, 2, 0}, {PUTS, 1, 0}, {GETS, 2, TIMED}, {GETS, 2, TIMED}}},
+           {{PUTS, 2, 0}, {PUTS, 1, 0}, {GETS, 2, TIMED}, {GETS, 2, 0}}},
     [2] = {CX_FIFO, INT64_MAX, false, 0,
            {{PUTS, 2, 0}, {GETS, 1, GIVES_BACK}, {GETS, 1, TIMED}, {CANCELS, 1, 0}}},
     [3] = {CX_FIFO, 1, true, 0, {{PUTS, 2, 0}, {PUTS, 1, 0}, {GETS, 2, 0}, {GETS, 1, 0}}},
-    [4] = {CX_FIFO, 1, true, 0, {{PUTS, 2, TIMED}, {PUTS, 1, TIMED}, {GETS, 2, TIMED}}},
+    [4] = {CX_FIFO, 1, true, 0, {{PUTS, 2, TIMED}, {PUTS, 1, 0}, {GETS, 2, TIMED}}},
     [5] = {CX_PRIORITY, 1, false, 0,
            {{PUTS, 1, GIVES_BACK}, {PUTS, 1, TIMED}, {PUTS, 1, 0}, {GETS, 2, 0}}},
     [6] = {CX_FIFO, INT64_MAX, false, 0,

@@ -31,14 +31,14 @@ struct variant {
 
 static const struct variant variants[] = {
     [0] = {CX_KIND_RING, 4, {{PUTS, 1, 0}, {PUTS, 1, 0}, {GETS, 1, 0}, {GETS, 1, 0}}},
-    [1] = {CX_KIND_RING, 4, {{PUTS, 1, 0}, {PUTS, 1, 0}, {GETS, 1, TIMED}, {GETS, 1, TIMED}}},
+    [1] = {CX_KIND_RING, 4, {{PUTS, 1, 0}, {PUTS, 1, 0}, {GETS, 1, TIMED}, {GETS, 1, 0}}},
     [2] = {CX_KIND_RING, 4, {{PUTS, 1, 0}, {GETS, 1, QUITS}, {GETS, 1, 0}, {CANCELS, 2, 0}}},
     [3] = {CX_KIND_RING, 1, {{PUTS, 2, 0}, {PUTS, 1, 0}, {GETS, 3, 0}}},
-    [4] = {CX_KIND_RING, 1, {{PUTS, 1, TIMED}, {PUTS, 2, TIMED}, {GETS, 2, TIMED}}},
+    [4] = {CX_KIND_RING, 1, {{PUTS, 1, TIMED}, {PUTS, 2, 0}, {GETS, 2, TIMED}}},
     [5] = {CX_KIND_RING, 2, {{PUTS, 2, PAIRS}, {PUTS, 1, 0}, {GETS, 1, 0}, {GETS, 2, 0}}},
     [6] = {CX_KIND_RING, 1, {{PUTS, 2, 0}, {GETS, 2, 0}, {GETS, 1, 0}, {CLOSES, 0, 0}}},
     [7] = {CX_KIND_STACK, 0, {{PUTS, 1, 0}, {PUTS, 1, 0}, {GETS, 1, 0}, {GETS, 1, 0}}},
-    [8] = {CX_KIND_STACK, 0, {{PUTS, 1, 0}, {PUTS, 1, 0}, {GETS, 1, TIMED}, {GETS, 2, TIMED}}},
+    [8] = {CX_KIND_STACK, 0, {{PUTS, 1, 0}, {PUTS, 1, 0}, {GETS, 1, TIMED}, {GETS, 1, 0}}},
     [9] = {CX_KIND_STACK, 0, {{PUTS, 3, 0}, {GETS, 1, NOWAIT}, {GETS, 2, NOWAIT}}},
     [10] = {CX_KIND_SPSC, 1, {{PUTS, 3, 0}, {GETS, 3, 0}}},
     [11] = {CX_KIND_SPSC, 1, {{PUTS, 3, TIMED}, {GETS, 3, TIMED}}},

@@ -78,8 +78,11 @@ abandon_port(void)
         struct cx_waiter *waiter = cx_port_take(s->port, SIZE_MAX, &more);
         while (waiter != NULL) {
             struct cx_waiter *next = waiter->next;
-            struct task *owner = cx_xchg_acq_rel(&waiter->owner, NULL);
+            bool late = CX_BUG(OWNER_AFTER_SETTLE);
+            struct task *owner = late ? waiter->owner : cx_xchg_acq_rel(&waiter->owner, NULL);
             if (owner != NULL && cx_waiter_settle(waiter, CX_RETURNED)) {
+                owner = late ? cx_xchg_acq_rel(&waiter->owner, NULL) : owner;
+                mc_check(owner != NULL, MC_LOST_ITEM, "nobody knows any more where it belongs");
                 give_back(owner, &waiter->node);
             }
             (void)!cx_xchg_acq_rel(&waiter->future, NULL);
