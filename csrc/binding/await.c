@@ -27,12 +27,14 @@ static void
 drop_timer(AwaitObject *self)
 {
     if (self->timer != NULL) {
+        PyObject *error = cxb_error_set_aside();
         PyObject *cancelled = PyObject_CallMethod(self->timer, "cancel", NULL);
         if (cancelled == NULL) {
             PyErr_WriteUnraisable(self->timer);
         }
         Py_XDECREF(cancelled);
         Py_CLEAR(self->timer);
+        cxb_error_put_back(error);
     }
 }
 
@@ -42,12 +44,14 @@ drop_waiter(AwaitObject *self)
 {
     struct cx_waiter *waiter = self->waiter;
     if (waiter != NULL) {
+        PyObject *error = cxb_error_set_aside(); /* finalisers may run */
         self->waiter = NULL;
         PyObject *future = cx_xchg_acq_rel(&waiter->future, NULL);
         PyObject *owner = cx_xchg_acq_rel(&waiter->owner, NULL);
         Py_XDECREF(future);
         Py_XDECREF(owner);
         cx_waiter_unref(waiter);
+        cxb_error_put_back(error);
     }
 }
 
@@ -79,8 +83,7 @@ static PyObject *
 future_of(PyObject *loop)
 {
     PyObject *future = PyObject_CallMethod(loop, "create_future", NULL);
-    if (future != NULL &&
-        PyObject_SetAttrString(future, "_asyncio_future_blocking", Py_True) < 0) {
+    if (future != NULL && PyObject_SetAttrString(future, "_asyncio_future_blocking", Py_True) < 0) {
         Py_CLEAR(future);
     }
     return future;
@@ -206,8 +209,7 @@ await_send(AwaitObject *self, PyObject *value, PyObject **result)
         PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
     }
     else if (self->phase == CXB_CREATED && value != NULL && value != Py_None) {
-        PyErr_SetString(PyExc_TypeError,
-                        "can't send non-None value to a just-started coroutine");
+        PyErr_SetString(PyExc_TypeError, "can't send non-None value to a just-started coroutine");
     }
     else if ((step = resume(self, result)) != CXB_MUST_WAIT) {
         drop_timer(self);
@@ -330,9 +332,8 @@ await_time_is_up(AwaitObject *self, PyObject *unused)
     Py_CLEAR(self->timer);
     end(self);
     PyObject *done = future == NULL ? NULL : PyObject_CallMethod(future, "done", NULL);
-    PyObject *set = done != Py_False
-                        ? Py_XNewRef(done)
-                        : PyObject_CallMethod(future, "set_result", "O", Py_None);
+    PyObject *set = done != Py_False ? Py_XNewRef(done)
+                                     : PyObject_CallMethod(future, "set_result", "O", Py_None);
     bool failed = future != NULL && set == NULL;
     Py_XDECREF(future);
     Py_XDECREF(done);
@@ -457,18 +458,12 @@ static PyGetSetDef await_getset[] = {
 };
 
 static PyType_Slot await_slots[] = {
-    {Py_am_await, await_self},
-    {Py_am_send, await_send},
-    {Py_tp_iter, await_self},
-    {Py_tp_iternext, await_iternext},
-    {Py_tp_repr, await_repr},
-    {Py_tp_finalize, await_finalize},
-    {Py_tp_dealloc, await_dealloc},
-    {Py_tp_traverse, await_traverse},
-    {Py_tp_clear, await_clear},
-    {Py_tp_methods, await_methods},
-    {Py_tp_getset, await_getset},
-    {0, NULL},
+    {Py_am_await, await_self},      {Py_am_send, await_send},
+    {Py_tp_iter, await_self},       {Py_tp_iternext, await_iternext},
+    {Py_tp_repr, await_repr},       {Py_tp_finalize, await_finalize},
+    {Py_tp_dealloc, await_dealloc}, {Py_tp_traverse, await_traverse},
+    {Py_tp_clear, await_clear},     {Py_tp_methods, await_methods},
+    {Py_tp_getset, await_getset},   {0, NULL},
 };
 
 PyType_Spec cxb_await_spec = {

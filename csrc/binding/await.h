@@ -47,17 +47,17 @@ struct AwaitObject {
     PyObject_HEAD
     const struct cxb_await_ops *ops;
     struct cxb_state *state;
-    PyObject *owner;            /* what is waited for */
-    PyObject *item;             /* the operation's: an item or a tuple of them */
-    Py_ssize_t n, done;         /* the operation's */
-    int64_t weight;             /* the operation's */
+    PyObject *owner;    /* what is waited for */
+    PyObject *item;     /* the operation's: an item or a tuple of them */
+    Py_ssize_t n, done; /* the operation's */
+    int64_t weight;     /* the operation's */
     struct cxb_timeout timeout;
-    int64_t deadline;           /* 0: the wait has not begun */
+    int64_t deadline; /* 0: the wait has not begun */
     enum cxb_phase phase;
-    uint32_t running;           /* being stepped, thrown into or closed; exchanged */
-    bool block;                 /* false: never waits */
-    struct cx_waiter *waiter;   /* while suspended */
-    LoopPortObject *face;       /* keeps the port of its loop known */
+    uint32_t running;         /* being stepped, thrown into or closed; exchanged */
+    bool block;               /* false: never waits */
+    struct cx_waiter *waiter; /* while suspended */
+    LoopPortObject *face;     /* keeps the port of its loop known */
     PyObject *timer;
 };
 

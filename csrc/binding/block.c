@@ -106,8 +106,7 @@ cxb_wait(struct cx_waiter *waiter, int64_t deadline)
             if (PyErr_CheckSignals() < 0) {
                 return cx_waiter_decide(waiter, CX_CANCELLED) ? CXB_ERROR : CXB_ERROR_LATE;
             }
-            if (waiter->generation != cx_fork_generation() &&
-                cx_waiter_decide(waiter, CX_RETRY)) {
+            if (waiter->generation != cx_fork_generation() && cx_waiter_decide(waiter, CX_RETRY)) {
                 return CXB_FORKED;
             }
         }

@@ -12,11 +12,11 @@
 #include "core/port.h"
 
 enum cxb_wait {
-    CXB_GRANTED,     /* look at the node */
-    CXB_TIMED_OUT,   /* decided; leave the list */
-    CXB_ERROR,       /* decided, an exception is set; leave the list */
-    CXB_ERROR_LATE,  /* an exception is set, but it was granted: give the grant back */
-    CXB_FORKED       /* decided: a signal handler forked, and this is the child; start over */
+    CXB_GRANTED,    /* look at the node */
+    CXB_TIMED_OUT,  /* decided; leave the list */
+    CXB_ERROR,      /* decided, an exception is set; leave the list */
+    CXB_ERROR_LATE, /* an exception is set, but it was granted: give the grant back */
+    CXB_FORKED      /* decided: a signal handler forked, and this is the child; start over */
 };
 
 /* `waiter` is a thread's and enlisted; `deadline` as in core/clock.h. */

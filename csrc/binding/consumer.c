@@ -65,14 +65,10 @@ consumer_dealloc(ConsumerObject *self)
 }
 
 static PyType_Slot consumer_slots[] = {
-    {Py_tp_iter, consumer_self},
-    {Py_tp_iternext, consumer_next},
-    {Py_am_aiter, consumer_self},
-    {Py_am_anext, consumer_anext},
-    {Py_tp_traverse, consumer_traverse},
-    {Py_tp_clear, consumer_clear},
-    {Py_tp_dealloc, consumer_dealloc},
-    {0, NULL},
+    {Py_tp_iter, consumer_self},         {Py_tp_iternext, consumer_next},
+    {Py_am_aiter, consumer_self},        {Py_am_anext, consumer_anext},
+    {Py_tp_traverse, consumer_traverse}, {Py_tp_clear, consumer_clear},
+    {Py_tp_dealloc, consumer_dealloc},   {0, NULL},
 };
 
 PyType_Spec cxb_consumer_spec = {

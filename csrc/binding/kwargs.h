@@ -10,8 +10,8 @@
 
 struct cxb_signature {
     const char *function;
-    int required;             /* how many of the names must be given */
-    const char *names[8];     /* ends with NULL */
+    int required;         /* how many of the names must be given */
+    const char *names[8]; /* ends with NULL */
 };
 
 /* Borrowed references in out[], NULL where not given.  0, or -1 with TypeError. */

@@ -341,9 +341,9 @@ cxb_port_watch(LoopPortObject *face, PyObject *loop)
         return -1;
     }
     PyObject *drain_method = PyObject_GetAttrString((PyObject *)face, "_drain");
-    PyObject *added = drain_method == NULL ? NULL
-                                           : PyObject_CallMethod(loop, "add_reader", "iO", fd,
-                                                                 drain_method);
+    PyObject *added = drain_method == NULL
+                          ? NULL
+                          : PyObject_CallMethod(loop, "add_reader", "iO", fd, drain_method);
     Py_XDECREF(drain_method);
     if (added == NULL) {
         close(fd);

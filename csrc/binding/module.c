@@ -4,10 +4,11 @@
 #include "binding/block.h"
 
 static struct cxb_type_entry type_table[] = {
-#define ENTRY(name, is_public) {&cxb_##name##_spec, offsetof(struct cxb_state, name##_type), is_public}
-    ENTRY(await, false),      ENTRY(loopport, false),   ENTRY(token, false),
-    ENTRY(consumer, false),   ENTRY(queuebase, true),   ENTRY(simplequeue, true),
-    ENTRY(ringqueue, true),   ENTRY(spscqueue, true),   ENTRY(stack, true),
+#define ENTRY(name, is_public)                                                                     \
+    {&cxb_##name##_spec, offsetof(struct cxb_state, name##_type), is_public}
+    ENTRY(await, false),    ENTRY(loopport, false), ENTRY(token, false),
+    ENTRY(consumer, false), ENTRY(queuebase, true), ENTRY(simplequeue, true),
+    ENTRY(ringqueue, true), ENTRY(spscqueue, true), ENTRY(stack, true),
     ENTRY(ringiter, false),
 #undef ENTRY
 };
@@ -126,8 +127,8 @@ module_exec(PyObject *module)
     struct cxb_state *state = cxb_state_of_module(module);
     cxb_block_install();
     state->ports = PyDict_New();
-    if (state->ports == NULL || add_exceptions(module, state) < 0 ||
-        add_types(module, state) < 0 || cxb_queue_exec(module) < 0 || cxb_capi_exec(module) < 0) {
+    if (state->ports == NULL || add_exceptions(module, state) < 0 || add_types(module, state) < 0 ||
+        cxb_queue_exec(module) < 0 || cxb_capi_exec(module) < 0) {
         return -1;
     }
     return 0;

@@ -27,11 +27,11 @@ struct cxb_state {
     PyObject *Empty, *Full, *ShutDown;
     PyObject *std_queue, *std_lifo, *std_priority; /* queue.Queue and its subclasses */
     /* filled on first use */
-    PyObject *queue_compat;     /* module concx._queue_compat */
-    PyObject *queue_stats;      /* concx.queue.QueueStats */
-    PyObject *running_loop;     /* asyncio.events._get_running_loop */
-    PyObject *current_task;     /* asyncio.current_task */
-    PyObject *ports;            /* id of a loop -> weak reference to its LoopPort */
+    PyObject *queue_compat; /* module concx._queue_compat */
+    PyObject *queue_stats;  /* concx.queue.QueueStats */
+    PyObject *running_loop; /* asyncio.events._get_running_loop */
+    PyObject *current_task; /* asyncio.current_task */
+    PyObject *ports;        /* id of a loop -> weak reference to its LoopPort */
 };
 
 extern struct PyModuleDef cxb_module_def;
@@ -56,8 +56,8 @@ struct cxb_type_entry {
 };
 
 extern PyType_Spec cxb_await_spec, cxb_loopport_spec, cxb_token_spec, cxb_queuebase_spec,
-    cxb_simplequeue_spec, cxb_consumer_spec, cxb_ringqueue_spec, cxb_spscqueue_spec,
-    cxb_stack_spec, cxb_ringiter_spec;
+    cxb_simplequeue_spec, cxb_consumer_spec, cxb_ringqueue_spec, cxb_spscqueue_spec, cxb_stack_spec,
+    cxb_ringiter_spec;
 
 /* Adds bind_methods and the like; binding/queue.c. */
 int cxb_queue_exec(PyObject *module);

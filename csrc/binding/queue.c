@@ -218,7 +218,8 @@ overflow_of(PyObject *name, uint8_t *overflow)
         }
     }
     PyErr_Format(PyExc_ValueError,
-                 "'overflow' must be 'block', 'raise', 'drop_oldest' or 'drop_newest', got %R", name);
+                 "'overflow' must be 'block', 'raise', 'drop_oldest' or 'drop_newest', got %R",
+                 name);
     return -1;
 }
 
@@ -328,9 +329,9 @@ queue_repr(QueueObject *q)
         bool own = PyUnicode_CompareWithASCIIString(module, "concx.queue") == 0;
         PyObject *concx = PyUnicode_FromString("concx");
         if (concx != NULL) {
-            repr = PyUnicode_FromFormat("<%U.%U size=%S maxsize=%S waiting=%u>",
-                                        own ? concx : module, name, size, maxsize,
-                                        view.takers + view.givers);
+            repr =
+                PyUnicode_FromFormat("<%U.%U size=%S maxsize=%S waiting=%u>", own ? concx : module,
+                                     name, size, maxsize, view.takers + view.givers);
         }
         Py_XDECREF(concx);
     }
@@ -376,12 +377,11 @@ static PyMethodDef queue_methods[] = {
 };
 
 static PyType_Slot queue_slots[] = {
-    {Py_tp_methods, queue_methods},
-    {Py_tp_new, queue_new},           {Py_tp_init, queue_init},
-    {Py_tp_setattro, queue_setattro}, {Py_tp_repr, queue_repr},
-    {Py_tp_traverse, cxb_queue_traverse}, {Py_tp_clear, queue_tp_clear},
-    {Py_tp_dealloc, queue_dealloc},   {Py_tp_getset, queue_getset},
-    {0, NULL},
+    {Py_tp_methods, queue_methods}, {Py_tp_new, queue_new},
+    {Py_tp_init, queue_init},       {Py_tp_setattro, queue_setattro},
+    {Py_tp_repr, queue_repr},       {Py_tp_traverse, cxb_queue_traverse},
+    {Py_tp_clear, queue_tp_clear},  {Py_tp_dealloc, queue_dealloc},
+    {Py_tp_getset, queue_getset},   {0, NULL},
 };
 
 PyType_Spec cxb_queuebase_spec = {

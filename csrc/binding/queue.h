@@ -26,16 +26,16 @@ typedef struct {
     PyObject_HEAD
     struct cx_queue core;
     struct cxb_state *state;
-    PyObject *maxsize;       /* as it was given */
-    PyObject *weigher;       /* NULL: none */
-    PyObject *compat;        /* the state of the compatibility mode; NULL: native */
-    PyObject *lazy[4];       /* mutex, not_empty, not_full, all_tasks_done once asked for */
-    PyObject *weakrefs;      /* SimpleQueue's; the Python classes have their own */
-    uint64_t wait_ns;        /* spent blocked, relaxed */
+    PyObject *maxsize;  /* as it was given */
+    PyObject *weigher;  /* NULL: none */
+    PyObject *compat;   /* the state of the compatibility mode; NULL: native */
+    PyObject *lazy[4];  /* mutex, not_empty, not_full, all_tasks_done once asked for */
+    PyObject *weakrefs; /* SimpleQueue's; the Python classes have their own */
+    uint64_t wait_ns;   /* spent blocked, relaxed */
     uint64_t blocked_on_loop;
-    bool own_put, own_get;   /* overridden: the _nowait forms go through them; relaxed */
-    bool own_hooks;          /* a hook is overridden: never native */
-    bool simple;             /* a SimpleQueue: no compatibility mode */
+    bool own_put, own_get; /* overridden: the _nowait forms go through them; relaxed */
+    bool own_hooks;        /* a hook is overridden: never native */
+    bool simple;           /* a SimpleQueue: no compatibility mode */
 } QueueObject;
 
 /* queueops.c.  `item` is borrowed. */
@@ -79,10 +79,8 @@ void cxb_queue_drop_content(QueueObject *q);
 PyObject *cxb_queue_put_async(QueueObject *q, PyObject *item, bool block, PyObject *timeout);
 PyObject *cxb_queue_get_async(QueueObject *q, bool block, PyObject *timeout);
 PyObject *cxb_queue_join_async(QueueObject *q, PyObject *timeout);
-PyObject *cxb_queue_put_many_async(QueueObject *q, PyObject *items, bool block,
-                                   PyObject *timeout);
-PyObject *cxb_queue_get_many_async(QueueObject *q, Py_ssize_t max, bool block,
-                                   PyObject *timeout);
+PyObject *cxb_queue_put_many_async(QueueObject *q, PyObject *items, bool block, PyObject *timeout);
+PyObject *cxb_queue_get_many_async(QueueObject *q, Py_ssize_t max, bool block, PyObject *timeout);
 PyObject *cxb_queue_anext(QueueObject *q);
 
 /* queuemethods.c: put and get come first. */

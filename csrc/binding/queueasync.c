@@ -241,8 +241,8 @@ get_many_attempt(AwaitObject *self, struct cx_node *node, PyObject **result)
     case CX_WAIT:
         return CXB_MUST_WAIT;
     case CX_MOVED:
-        return compat_attempt(self, node, &q->core.takers, compat_try_get_many,
-                              self->state->Empty, result);
+        return compat_attempt(self, node, &q->core.takers, compat_try_get_many, self->state->Empty,
+                              result);
     case CX_EMPTY:
         return self->block ? CXB_MUST_WAIT : failed(self, status);
     default:
@@ -371,8 +371,7 @@ static const struct cxb_await_ops put_ops = {
 static PyObject *
 compat_try_put_many(AwaitObject *self)
 {
-    PyObject *reached =
-        cxb_compat(queue_of(self), "try_put_many", "On", self->item, self->done);
+    PyObject *reached = cxb_compat(queue_of(self), "try_put_many", "On", self->item, self->done);
     Py_ssize_t done = reached == NULL ? -1 : PyLong_AsSsize_t(reached);
     if (done < 0) {
         Py_XDECREF(reached);

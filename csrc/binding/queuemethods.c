@@ -300,8 +300,7 @@ static PyObject *
 queue_sizeof(QueueObject *q, PyObject *unused)
 {
     (void)unused;
-    return PyLong_FromSize_t((size_t)Py_TYPE(q)->tp_basicsize +
-                             cx_buffer_bytes(&q->core.store.b));
+    return PyLong_FromSize_t((size_t)Py_TYPE(q)->tp_basicsize + cx_buffer_bytes(&q->core.store.b));
 }
 
 static PyObject *
@@ -320,18 +319,12 @@ PyMethodDef cxb_queue_methods[] = {
     {"get", FASTCALL(queue_get), PyDoc_STR(GET_DOC)},
     {"put_nowait", FASTCALL(queue_put_nowait), PyDoc_STR(PUT_NOWAIT_DOC)},
     {"get_nowait", (PyCFunction)queue_get_nowait, METH_NOARGS, PyDoc_STR(GET_NOWAIT_DOC)},
-    {"put_async", FASTCALL(queue_put_async),
-     PyDoc_STR(PUT_ASYNC_DOC)},
-    {"get_async", FASTCALL(queue_get_async),
-     PyDoc_STR(GET_ASYNC_DOC)},
-    {"put_many", FASTCALL(queue_put_many),
-     PyDoc_STR(PUT_MANY_DOC)},
-    {"get_many", FASTCALL(queue_get_many),
-     PyDoc_STR(GET_MANY_DOC)},
-    {"put_many_async", FASTCALL(queue_put_many_async),
-     PyDoc_STR(PUT_MANY_ASYNC_DOC)},
-    {"get_many_async", FASTCALL(queue_get_many_async),
-     PyDoc_STR(GET_MANY_ASYNC_DOC)},
+    {"put_async", FASTCALL(queue_put_async), PyDoc_STR(PUT_ASYNC_DOC)},
+    {"get_async", FASTCALL(queue_get_async), PyDoc_STR(GET_ASYNC_DOC)},
+    {"put_many", FASTCALL(queue_put_many), PyDoc_STR(PUT_MANY_DOC)},
+    {"get_many", FASTCALL(queue_get_many), PyDoc_STR(GET_MANY_DOC)},
+    {"put_many_async", FASTCALL(queue_put_many_async), PyDoc_STR(PUT_MANY_ASYNC_DOC)},
+    {"get_many_async", FASTCALL(queue_get_many_async), PyDoc_STR(GET_MANY_ASYNC_DOC)},
     {"qsize", (PyCFunction)cxb_queue_qsize, METH_NOARGS, PyDoc_STR(QSIZE_DOC)},
     {"empty", (PyCFunction)queue_empty, METH_NOARGS, PyDoc_STR(EMPTY_DOC)},
     {"full", (PyCFunction)queue_full, METH_NOARGS, PyDoc_STR(FULL_DOC)},
@@ -359,8 +352,7 @@ static PyObject *
 bind_methods(PyObject *module, PyObject *cls)
 {
     struct cxb_state *state = cxb_state_of_module(module);
-    if (!PyType_Check(cls) ||
-        !PyType_IsSubtype((PyTypeObject *)cls, state->queuebase_type)) {
+    if (!PyType_Check(cls) || !PyType_IsSubtype((PyTypeObject *)cls, state->queuebase_type)) {
         PyErr_Format(PyExc_TypeError, "bind_methods() takes a subclass of QueueBase, got %R", cls);
         return NULL;
     }
@@ -375,9 +367,9 @@ bind_methods(PyObject *module, PyObject *cls)
     return Py_NewRef(cls);
 }
 
-static PyMethodDef bind_methods_def = {
-    "bind_methods", bind_methods, METH_O,
-    DOC("bind_methods(cls, /)\n--\n\nPut the native methods on a final class of the queue family.")};
+static PyMethodDef bind_methods_def = {"bind_methods", bind_methods, METH_O,
+                                       DOC("bind_methods(cls, /)\n--\n\nPut the native methods on "
+                                           "a final class of the queue family.")};
 
 static int
 add_methods(PyTypeObject *type, PyMethodDef *table, const char *const *without)
@@ -388,8 +380,8 @@ add_methods(PyTypeObject *type, PyMethodDef *table, const char *const *without)
             left_out = left_out || strcmp(*name, def->ml_name) == 0;
         }
         PyObject *method = left_out ? NULL : PyDescr_NewMethod(type, def);
-        if (!left_out &&
-            (method == NULL || PyObject_SetAttrString((PyObject *)type, def->ml_name, method) < 0)) {
+        if (!left_out && (method == NULL ||
+                          PyObject_SetAttrString((PyObject *)type, def->ml_name, method) < 0)) {
             Py_XDECREF(method);
             return -1;
         }

@@ -311,9 +311,9 @@ get_kind(QueueObject *q, void *unused)
     return PyUnicode_FromString(names[q->core.discipline]);
 }
 
-#define LAZY(name, i)                                                                             \
-    {name, (getter)get_lazy, (setter)set_lazy,                                                    \
-     PyDoc_STR("As in queue.Queue; using it switches the queue to its compatibility mode."),     \
+#define LAZY(name, i)                                                                              \
+    {name, (getter)get_lazy, (setter)set_lazy,                                                     \
+     PyDoc_STR("As in queue.Queue; using it switches the queue to its compatibility mode."),       \
      (void *)(uintptr_t)(i)}
 
 PyGetSetDef cxb_queue_mode_getset[] = {

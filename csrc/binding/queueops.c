@@ -335,8 +335,7 @@ cxb_queue_put(QueueObject *q, PyObject *item, bool block, PyObject *timeout)
 {
     struct cxb_limit limit;
     /* The standard library looks at the timeout only where it could wait. */
-    bool bounded =
-        cx_load_relaxed(&q->core.limit) != INT64_MAX || q->core.max_weight != INT64_MAX;
+    bool bounded = cx_load_relaxed(&q->core.limit) != INT64_MAX || q->core.max_weight != INT64_MAX;
     if (cxb_limit_parse(&limit, block && bounded, timeout) < 0) {
         return NULL;
     }

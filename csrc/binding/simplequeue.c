@@ -62,8 +62,7 @@ simplequeue_is_shutdown(QueueObject *q, void *unused)
 }
 
 static PyMethodDef simplequeue_methods[] = {
-    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
-     PyDoc_STR("See PEP 585")},
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, PyDoc_STR("See PEP 585")},
     {NULL, NULL, 0, NULL},
 };
 

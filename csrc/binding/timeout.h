@@ -13,8 +13,8 @@
 
 struct cxb_timeout {
     bool given;
-    bool huge;      /* more than can be waited */
-    int64_t ns;     /* if given */
+    bool huge;  /* more than can be waited */
+    int64_t ns; /* if given */
 };
 
 /* 0, or -1 with an exception. */

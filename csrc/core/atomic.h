@@ -45,13 +45,13 @@
 
 /* Strong compare-and-swap: true if *p was *expected and is now v; otherwise *expected is what *p
  * held, read with the acquire half of the named order. */
-#define cx_cas_relaxed(p, expected, v)                                                            \
+#define cx_cas_relaxed(p, expected, v)                                                             \
     __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
-#define cx_cas_acquire(p, expected, v)                                                            \
+#define cx_cas_acquire(p, expected, v)                                                             \
     __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)
-#define cx_cas_release(p, expected, v)                                                            \
+#define cx_cas_release(p, expected, v)                                                             \
     __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_RELEASE, __ATOMIC_RELAXED)
-#define cx_cas_acq_rel(p, expected, v)                                                            \
+#define cx_cas_acq_rel(p, expected, v)                                                             \
     __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 
 #ifdef CX_TSAN

@@ -51,11 +51,11 @@
 #define CX_BUG_COMMA_1 0,
 #define CX_BUG_SECOND(first, second, ...) second
 
-#define CX_UNLESS_BUG(name, statement)                                                            \
-    do {                                                                                          \
-        if (!CX_BUG(name)) {                                                                      \
-            statement;                                                                            \
-        }                                                                                         \
+#define CX_UNLESS_BUG(name, statement)                                                             \
+    do {                                                                                           \
+        if (!CX_BUG(name)) {                                                                       \
+            statement;                                                                             \
+        }                                                                                          \
     } while (0)
 
 #define CX_CONTAINER(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))

@@ -107,9 +107,11 @@ cx_park(const uint32_t *word, uint32_t expected, int64_t deadline)
     /* A condition variable does not end a wait for a signal; a bounded slice lets the caller look. */
     int64_t slice = cx_deadline_after(CX_SECOND / 20);
     int64_t until = deadline < slice ? deadline : slice;
-    struct timespec ts = {.tv_sec = (time_t)(until / CX_SECOND), .tv_nsec = (long)(until % CX_SECOND)};
+    struct timespec ts = {.tv_sec = (time_t)(until / CX_SECOND),
+                          .tv_nsec = (long)(until % CX_SECOND)};
     pthread_mutex_lock(&b->mutex);
-    if (cx_load_acquire(word) == expected && pthread_cond_timedwait(&b->cond, &b->mutex, &ts) != 0) {
+    if (cx_load_acquire(word) == expected &&
+        pthread_cond_timedwait(&b->cond, &b->mutex, &ts) != 0) {
         status = until == deadline ? CX_TIMEOUT : CX_INTR;
     }
     pthread_mutex_unlock(&b->mutex);

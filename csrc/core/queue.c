@@ -7,8 +7,7 @@ static bool
 fits(const struct cx_queue *q, int64_t weight)
 {
     return cx_queue_len(q) + q->reserved < q->limit &&
-           (q->max_weight == INT64_MAX ||
-            weight <= q->max_weight - q->weight - q->reserved_weight);
+           (q->max_weight == INT64_MAX || weight <= q->max_weight - q->weight - q->reserved_weight);
 }
 
 /* Hands an item to the taker that has waited longest.  False: nobody waits. */

@@ -86,8 +86,7 @@ cx_queue_move(struct cx_queue *q)
 }
 
 bool
-cx_queue_take_all(struct cx_queue *q, struct cx_buffer *store, struct cx_node **returned,
-                  bool done)
+cx_queue_take_all(struct cx_queue *q, struct cx_buffer *store, struct cx_node **returned, bool done)
 {
     cx_buffer_init(store, false);
     *returned = NULL;

@@ -25,17 +25,17 @@ struct cx_queue {
     bool moved;   /* switched to the compatibility mode: nothing is native any more */
     uint8_t discipline, overflow;
     struct cx_heap store;
-    struct cx_node *returned;    /* items given back, oldest grant first; keeps their waiters */
+    struct cx_node *returned; /* items given back, oldest grant first; keeps their waiters */
     size_t returned_count;
-    int64_t limit;               /* items; INT64_MAX: none; read anywhere, relaxed */
-    int64_t max_weight;          /* INT64_MAX: none */
-    int64_t reserved;            /* slots granted and not filled yet */
+    int64_t limit;      /* items; INT64_MAX: none; read anywhere, relaxed */
+    int64_t max_weight; /* INT64_MAX: none */
+    int64_t reserved;   /* slots granted and not filled yet */
     int64_t weight, reserved_weight;
     int64_t unfinished;
-    uint64_t grants;             /* stamps items handed to takers */
+    uint64_t grants; /* stamps items handed to takers */
     struct cx_waitlist takers, givers, joiners;
-    cx_less less;                /* priority queues */
-    void (*retain)(void *item);  /* adds a reference; called under the guard */
+    cx_less less;               /* priority queues */
+    void (*retain)(void *item); /* adds a reference; called under the guard */
     struct cx_queue_stats stats;
 };
 
@@ -65,8 +65,8 @@ CX_NODISCARD bool cx_queue_close(struct cx_queue *q, bool drained);
 void cx_queue_move(struct cx_queue *q);
 /* Hands over the whole store (and what was given back, see cx_queue_pop_returned).  False with
  * nothing in them: `done` was asked of a queue that has moved. */
-CX_NODISCARD bool cx_queue_take_all(struct cx_queue *q, struct cx_buffer *store, struct cx_node **returned,
-                       bool done);
+CX_NODISCARD bool cx_queue_take_all(struct cx_queue *q, struct cx_buffer *store,
+                                    struct cx_node **returned, bool done);
 void *cx_queue_pop_returned(struct cx_node **returned, struct cx_waiter **spent);
 /* Outside the guard, because the last count of a task's waiter lets go of its loop. */
 void cx_queue_recycle(struct cx_waiter **spent);

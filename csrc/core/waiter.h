@@ -54,12 +54,12 @@ struct cx_node {
     struct cx_node *prev, *next;
     struct cx_waitlist *list; /* NULL: not linked */
     struct cx_waiter *waiter;
-    uint32_t index;           /* which case of its waiter this is */
-    enum cx_status status;    /* what the granter says */
-    void *item;               /* to a taker: the item handed over; from a giver: the item it holds */
-    int64_t weight;           /* of the item */
-    uint64_t stamp;           /* when the grant was made, in grants of the list's owner */
-    struct cx_waiter *spent;  /* chains waiters whose given-back item was taken again */
+    uint32_t index;          /* which case of its waiter this is */
+    enum cx_status status;   /* what the granter says */
+    void *item;              /* to a taker: the item handed over; from a giver: the item it holds */
+    int64_t weight;          /* of the item */
+    uint64_t stamp;          /* when the grant was made, in grants of the list's owner */
+    struct cx_waiter *spent; /* chains waiters whose given-back item was taken again */
 };
 
 struct cx_waiter {
@@ -67,14 +67,14 @@ struct cx_waiter {
     uint32_t refs;   /* tasks only */
     enum cx_waiter_kind kind;
     uint32_t generation;
-    uint32_t spins;           /* threads: how long the next spin may be; the owner's */
-    int32_t waker_cpu;        /* threads: where the last waker ran, a hint; relaxed */
-    struct cx_port *port;     /* tasks: where the wake goes (core/port.h) */
-    void *future;             /* tasks: the loop's future; whoever exchanges it to NULL owns it */
-    void *owner;              /* tasks: what is waited for; likewise */
-    const void *ops;          /* tasks: the binding's way to give a grant back to the owner */
-    struct cx_waiter *next;   /* in the pool, or among what a port has pending */
-    struct cx_node node;      /* the first case; all that most waits need */
+    uint32_t spins;         /* threads: how long the next spin may be; the owner's */
+    int32_t waker_cpu;      /* threads: where the last waker ran, a hint; relaxed */
+    struct cx_port *port;   /* tasks: where the wake goes (core/port.h) */
+    void *future;           /* tasks: the loop's future; whoever exchanges it to NULL owns it */
+    void *owner;            /* tasks: what is waited for; likewise */
+    const void *ops;        /* tasks: the binding's way to give a grant back to the owner */
+    struct cx_waiter *next; /* in the pool, or among what a port has pending */
+    struct cx_node node;    /* the first case; all that most waits need */
 };
 
 struct cx_waitlist {
