@@ -286,7 +286,7 @@ queue_init(QueueObject *q, PyObject *args, PyObject *kwargs)
         Py_XSETREF(q->maxsize, Py_NewRef(maxsize));
     }
     cx_queue_set_limit(&q->core, limit);
-    if (q->own_hooks) {
+    if (q->own_hooks || cxb_queue_is_moved(q)) {
         PyObject *made = cxb_compat(q, "init", "O", q->maxsize);
         Py_XDECREF(made);
         return made == NULL ? -1 : 0;

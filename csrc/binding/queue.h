@@ -93,7 +93,8 @@ cxb_queue_is_moved(QueueObject *q)
     return cx_load_acquire(&q->compat) != NULL;
 }
 
-/* queuemode.c: calls _queue_compat.<name>(q, ...); for operations that met CX_MOVED. */
+/* queuemode.c: calls _queue_compat.<name>(q, ...) for operations that met CX_MOVED.  The format has
+ * a letter for each argument: O borrowed and N owned objects, b bool, n Py_ssize_t, s text. */
 PyObject *cxb_compat(QueueObject *q, const char *name, const char *format, ...);
 /* The same for what an operation in flight must tell it and nobody can be told of failing. */
 void cxb_compat_quietly(QueueObject *q, const char *name);

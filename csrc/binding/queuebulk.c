@@ -86,7 +86,7 @@ cxb_queue_put_many(QueueObject *q, PyObject *items, bool block, PyObject *timeou
     if (why == CX_MOVED) {
         PyObject *rest = PyTuple_GetSlice(tuple, done, PyTuple_GET_SIZE(tuple));
         PyObject *more = rest == NULL ? NULL
-                                      : cxb_compat(q, "put_many", "NiN", rest, limit.block,
+                                      : cxb_compat(q, "put_many", "NbN", rest, limit.block,
                                                    cxb_limit_rest(&limit));
         Py_ssize_t count = more == NULL ? -1 : PyLong_AsSsize_t(more);
         Py_XDECREF(more);

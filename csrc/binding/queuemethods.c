@@ -291,7 +291,7 @@ queue_shutdown(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject
         return NULL;
     }
     if (!cxb_queue_shutdown(q, immediate)) {
-        return cxb_compat(q, "shutdown", "i", immediate);
+        return cxb_compat(q, "shutdown", "b", immediate);
     }
     Py_RETURN_NONE;
 }

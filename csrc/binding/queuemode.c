@@ -9,31 +9,51 @@
 #include <stdarg.h>
 #include <string.h>
 
+#define MOST_ARGUMENTS 5
+
+/* A new reference to the next argument that a letter of the format stands for. */
+static PyObject *
+argument(char letter, va_list *va)
+{
+    switch (letter) {
+    case 'O':
+        return Py_XNewRef(va_arg(*va, PyObject *));
+    case 'N':
+        return va_arg(*va, PyObject *);
+    case 'b':
+        return PyBool_FromLong(va_arg(*va, int));
+    case 'n':
+        return PyLong_FromSsize_t(va_arg(*va, Py_ssize_t));
+    case 's':
+        return PyUnicode_InternFromString(va_arg(*va, const char *));
+    default:
+        PyErr_Format(PyExc_SystemError, "concx: unknown argument kind '%c'", letter);
+        return NULL;
+    }
+}
+
 PyObject *
 cxb_compat(QueueObject *q, const char *name, const char *format, ...)
 {
-    PyObject *module = cxb_import_once(&q->state->queue_compat, "concx._queue_compat", NULL);
-    PyObject *function = NULL, *rest = NULL, *args = NULL, *result = NULL;
-    char tuple_format[16];
+    PyObject *args[1 + MOST_ARGUMENTS] = {(PyObject *)q}, *result = NULL;
+    size_t count = 1;
+    bool complete = true;
     va_list va;
     va_start(va, format);
-    snprintf(tuple_format, sizeof tuple_format, "(%s)", format);
-    rest = Py_VaBuildValue(tuple_format, va);
+    for (; *format != '\0' && count <= MOST_ARGUMENTS; format++, count++) {
+        args[count] = argument(*format, &va);
+        complete = complete && args[count] != NULL;
+    }
     va_end(va);
-    if (module == NULL || rest == NULL) {
-        goto done;
+    PyObject *module = cxb_import_once(&q->state->queue_compat, "concx._queue_compat", NULL);
+    PyObject *function = module == NULL || !complete ? NULL : PyObject_GetAttrString(module, name);
+    if (function != NULL) {
+        result = PyObject_Vectorcall(function, args, count, NULL);
     }
-    PyObject *self = PyTuple_Pack(1, (PyObject *)q);
-    args = self == NULL ? NULL : PySequence_Concat(self, rest);
-    Py_XDECREF(self);
-    function = PyObject_GetAttrString(module, name);
-    if (args != NULL && function != NULL) {
-        result = PyObject_CallObject(function, args);
-    }
-done:
     Py_XDECREF(function);
-    Py_XDECREF(rest);
-    Py_XDECREF(args);
+    while (--count > 0) {
+        Py_XDECREF(args[count]);
+    }
     return result;
 }
 

@@ -324,7 +324,7 @@ cxb_queue_put_within(QueueObject *q, PyObject *item, struct cxb_limit *limit)
     case CX_TOO_BIG:
         return cxb_queue_too_big(q, weight);
     case CX_MOVED:
-        return cxb_compat(q, "put", "OiN", item, limit->block, cxb_limit_rest(limit));
+        return cxb_compat(q, "put", "ObN", item, limit->block, cxb_limit_rest(limit));
     default:
         return cxb_raise(q->state, status);
     }
@@ -396,7 +396,7 @@ cxb_queue_get_within(QueueObject *q, struct cxb_limit *limit)
     case CX_OK:
         return op.item;
     case CX_MOVED:
-        return cxb_compat(q, "get", "iN", limit->block, cxb_limit_rest(limit));
+        return cxb_compat(q, "get", "bN", limit->block, cxb_limit_rest(limit));
     default:
         return cxb_raise(q->state, status);
     }
