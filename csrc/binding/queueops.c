@@ -107,8 +107,8 @@ int
 cxb_queue_weigh(QueueObject *q, PyObject *item, int64_t *weight)
 {
     *weight = 1;
-    if (q->weigher == NULL) {
-        return 0;
+    if (q->weigher == NULL || cxb_queue_is_moved(q)) {
+        return 0; /* the compatibility mode weighs for itself */
     }
     PyObject *result = PyObject_CallOneArg(q->weigher, item);
     if (result == NULL) {
