@@ -14,6 +14,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -65,6 +66,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="one more contender",
     )
     parser.add_argument(
+        "--only", metavar="NAME", action="append", help="of the rows' contenders only these"
+    )
+    parser.add_argument(
         "--plot", metavar="FILE", help="draw the chart of this run into an SVG file"
     )
     parser.add_argument(
@@ -93,6 +97,17 @@ def choose(patterns: Sequence[str], goals: bool) -> list[Row]:
         for row in known.values()
         if (not patterns or any(fnmatchcase(row.name, pattern) for pattern in patterns))
         and (row.goals or not goals)
+    ]
+
+
+def narrow(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
+    """The rows with only the named contenders."""
+    for name in names:
+        if not any(name in row.contenders for row in rows):
+            raise SystemExit(f"run.py: none of the rows has a contender {name!r}")
+    return [
+        replace(row, contenders=tuple(name for name in row.contenders if name in names))
+        for row in rows
     ]
 
 
@@ -149,6 +164,8 @@ def write(file: str, results: Results) -> None:
 def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     chosen = choose(options.rows, options.goals)
+    if options.only:
+        chosen = narrow(chosen, options.only)
     if options.list:
         for row in chosen:
             print(
