@@ -22,7 +22,7 @@ import weakref
 from collections import deque
 from heapq import heapify, heappop, heappush
 from itertools import chain, repeat
-from operator import index
+from operator import eq, index
 from types import MethodType
 from typing import Any, cast
 
@@ -219,6 +219,7 @@ class Compat:
 
     __slots__ = (
         "__weakref__",
+        "ahead",
         "back",
         "blocked",
         "blocked_on_loop",
@@ -251,6 +252,7 @@ class Compat:
         self.fresh = True  # the core has not handed over yet
         self.moved: list[tuple[list[Any], int, bool]] = []  # what it handed over
         self.back: list[Any] = []  # given back, on the way to the container
+        self.ahead: list[int] = []  # ids of items given back; some may still stand at the head
         self.queue: Any = _ABSENT
         self.unfinished: Any = 0
         self.is_shutdown: Any = False
@@ -438,7 +440,9 @@ def take_back(q: _Queue, c: Compat) -> list[Any]:
     last_first = map(back.pop, repeat(-1, n))
     queue = c.queue
     if c.kind == "fifo" and isinstance(queue, deque):
-        queue.extendleft(last_first)
+        at = still_ahead(c, queue)
+        c.ahead += map(id, back)
+        deque(map(queue.insert, repeat(at), last_first), 0)
     elif c.kind != "fifo" and isinstance(queue, list):
         queue.extend(last_first)
         if c.kind == "priority":
@@ -449,6 +453,18 @@ def take_back(q: _Queue, c: Compat) -> list[Any]:
     if n:
         c.notify(TAKERS, n)
     return []
+
+
+def still_ahead(c: Compat, queue: deque[Any]) -> int:
+    """How many of the items that were given back before stand at the head: later ones follow."""
+    ahead = c.ahead
+    for start in range(len(ahead)):
+        rest = ahead[start:]
+        if len(rest) <= len(queue) and all(map(eq, rest, map(id, queue))):
+            c.ahead = rest
+            return len(rest)
+    c.ahead = []
+    return 0
 
 
 # --- attributes -----------------------------------------------------------------------------------
