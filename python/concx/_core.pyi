@@ -1,26 +1,30 @@
 # The types of the C core. What is public among them is re-exported by concx.queue.
+import queue
 import sys
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import timedelta
-from queue import Empty as Empty
-from queue import Full as Full
 from threading import Condition, Lock
 from types import GenericAlias
 from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, overload, type_check_only
 
+from _typeshed import SupportsRichComparison
 from typing_extensions import disjoint_base
 
 from concx.queue import QueueStats
 
 _T = TypeVar("_T")
 _D = TypeVar("_D")
+_Comparable: TypeAlias = SupportsRichComparison
 _Timeout: TypeAlias = float | timedelta | None
 _Overflow: TypeAlias = Literal["block", "raise", "drop_oldest", "drop_newest"]
 
 _C_API: object
 
+Empty = queue.Empty
+Full = queue.Full
+
 if sys.version_info >= (3, 13):
-    from queue import ShutDown as ShutDown
+    ShutDown = queue.ShutDown
 else:
     class ShutDown(Exception): ...
 

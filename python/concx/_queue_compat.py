@@ -120,7 +120,6 @@ def _wait(c: Compat, role: int, deadline: float | None, ready: Any, late: type[E
     condition = c.conditions[role]
     began = monotonic()
     c.blocked[role] += 1
-    c.waiting[role] += 1
     c.blocked_on_loop += _on_loop()
     try:
         while True:
@@ -134,7 +133,6 @@ def _wait(c: Compat, role: int, deadline: float | None, ready: Any, late: type[E
             if ready():
                 return
     finally:
-        c.waiting[role] -= 1
         c.wait_time += monotonic() - began
 
 
@@ -481,9 +479,9 @@ def stats(q: _Queue) -> tuple[Any, ...]:
         c.gets,
         c.blocked[GIVERS],
         c.blocked[TAKERS],
-        c.waiting[GIVERS],
-        c.waiting[TAKERS],
-        c.waiting[JOINERS],
+        len(c.waiters[GIVERS]),
+        len(c.waiters[TAKERS]),
+        len(c.waiters[JOINERS]),
         c.high_water,
         c.wait_time,
         c.dropped,

@@ -243,7 +243,6 @@ class Compat:
         "unfinished",
         "wait_time",
         "waiters",
-        "waiting",
     )
 
     def __init__(self, q: _Queue) -> None:
@@ -260,7 +259,6 @@ class Compat:
         self.load = None if q._weigher is None else Load()
         self.puts = self.gets = self.high_water = self.dropped = self.blocked_on_loop = 0
         self.blocked = [0, 0, 0]
-        self.waiting = [0, 0, 0]
         self.wait_time = 0.0
         self.use_mutex(q.mutex)
         self.use_conditions([q.not_empty, q.not_full, q.all_tasks_done])
@@ -304,7 +302,6 @@ class Compat:
             self.lock._at_fork_reinit()
         for waiters in self.waiters:
             waiters.clear()
-        self.waiting = [0, 0, 0]
 
 
 _modes: weakref.WeakSet[Compat] = weakref.WeakSet()

@@ -18,6 +18,7 @@ same verbs, for those who know that they want one.
 
 import queue as _std
 from dataclasses import dataclass
+from typing import TypeVar
 
 from concx import _core
 from concx._core import Empty, Full, RingQueue, ShutDown, SimpleQueue, SpscQueue, Stack
@@ -35,6 +36,9 @@ __all__ = [
     "SpscQueue",
     "Stack",
 ]
+
+_T = TypeVar("_T")
+_O = TypeVar("_O", bound="_core._Comparable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ class QueueStats:
     blocked_on_loop: int
 
 
-class Queue(_core.QueueBase, _std.Queue):
+class Queue(_core.QueueBase[_T], _std.Queue[_T]):
     """First in, first out; `queue.Queue` with asyncio twins, batches and bounds of other kinds.
 
     Parameters
@@ -142,7 +146,7 @@ class Queue(_core.QueueBase, _std.Queue):
     """
 
 
-class LifoQueue(Queue, _std.LifoQueue):
+class LifoQueue(Queue[_T], _std.LifoQueue[_T]):
     """Last in, first out; otherwise a `Queue`, with the same parameters.
 
     Notes
@@ -153,7 +157,7 @@ class LifoQueue(Queue, _std.LifoQueue):
     """
 
 
-class PriorityQueue(Queue, _std.PriorityQueue):
+class PriorityQueue(Queue[_O], _std.PriorityQueue[_O]):
     """The least item first; otherwise a `Queue`, with the same parameters.
 
     Raises
