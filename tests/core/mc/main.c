@@ -4,7 +4,8 @@
  *   mc [--seconds N] [--deep] [--model NAME] [--bound N|all] [--sc | --tso] [--quiet]
  *
  * Without --model every model runs, sequentially consistent and with store buffers, and shares the
- * seconds (120): each may use half of what is left.  Ends with 1 if a model is violated.
+ * seconds (120): each may use one at first; those that it cuts short share the rest in a second try.
+ * Ends with 1 if a model is violated.
  */
 #include "explore.h"
 
@@ -14,6 +15,8 @@
 #undef malloc
 #undef calloc
 #undef free
+
+#define FIRST_TRY 1.0 /* seconds */
 
 struct options {
     double seconds;
@@ -117,6 +120,35 @@ wanted(const struct options *o, const struct mc_model *model, bool tso)
            bound_of(o, model, tso) != -2;
 }
 
+struct run {
+    const struct mc_model *model;
+    bool tso;
+};
+
+/* Runs what is listed and keeps those that the limit cut short, which come again unless `last`. */
+static size_t
+run_all(const struct options *o, struct run *runs, size_t count, double *left, bool last,
+        int *violated)
+{
+    size_t cut = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct run run = runs[i];
+        struct mc_result r;
+        double share = *left / (double)(count - i);
+        double limit = !last ? FIRST_TRY : share > *left * 0.3 ? share : *left * 0.3;
+        mc_explore(run.model, bound_of(o, run.model, run.tso), run.tso, limit, &r);
+        *left -= r.seconds;
+        if (r.violation == NULL && !r.exhausted) {
+            runs[cut++] = run;
+            if (!last) {
+                continue;
+            }
+        }
+        *violated += !report(run.model, run.tso, &r, o->quiet);
+    }
+    return cut;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -125,28 +157,22 @@ main(int argc, char **argv)
     if (bad != 0) {
         return bad;
     }
-    int runs = 0, violated = 0, cut = 0, done = 0;
+    struct run *runs = calloc(2 * mc_model_count, sizeof *runs);
+    size_t count = 0;
     for (size_t i = 0; i < 2 * mc_model_count; i++) {
-        runs += wanted(&o, &mc_models[i / 2], i % 2 == 1);
+        if (wanted(&o, &mc_models[i / 2], i % 2 == 1)) {
+            runs[count++] = (struct run){&mc_models[i / 2], i % 2 == 1};
+        }
     }
-    if (runs == 0) {
+    if (count == 0) {
         return usage("no such model");
     }
     double left = o.seconds;
-    for (size_t i = 0; i < 2 * mc_model_count; i++) {
-        const struct mc_model *model = &mc_models[i / 2];
-        bool tso = i % 2 == 1;
-        if (!wanted(&o, model, tso)) {
-            continue;
-        }
-        struct mc_result r;
-        mc_explore(model, bound_of(&o, model, tso), tso, done + 1 < runs ? left / 2 : left, &r);
-        left -= r.seconds;
-        done++;
-        cut += r.violation == NULL && !r.exhausted;
-        violated += !report(model, tso, &r, o.quiet);
-    }
-    printf("%d configurations, %d violated, %d cut short by the time limit, %.1f s\n", runs,
+    int violated = 0;
+    size_t cut = run_all(&o, runs, count, &left, false, &violated);
+    cut = run_all(&o, runs, cut, &left, true, &violated);
+    printf("%zu configurations, %d violated, %zu cut short by the time limit, %.1f s\n", count,
            violated, cut, o.seconds - left);
+    free(runs);
     return violated > 0;
 }

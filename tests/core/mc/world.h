@@ -7,6 +7,8 @@
 #ifndef CX_MC_WORLD_H
 #define CX_MC_WORLD_H
 
+#include <string.h>
+
 #include "mc.h"
 
 #define STACK_SIZE 8192
@@ -65,6 +67,7 @@ extern struct mc_step mc_did;
 extern const char *mc_violation, *mc_detail;
 extern bool mc_tso;
 extern int mc_current_variant;
+extern int mc_running; /* the thread; -1: setup or finish */
 
 /* A world as the model's setup leaves it, each thread before its first operation. */
 void mc_world_make(const struct mc_model *model);
@@ -78,6 +81,22 @@ uint64_t mc_world_hash(uint64_t seed);
 size_t mc_world_size(void);
 void mc_world_save(void *to);
 void mc_world_restore(const void *from);
+void mc_names_clear(void);
+void mc_quiet_clear(void);
+/* A slice of the arena: 0 is the setup's, i + 1 the i-th thread's. */
+char *mc_slice(int i);
+
+/* Announces what the running thread is about to do and comes back when the explorer wants it done. */
+struct mc_task *mc_announce(enum op_kind op, const void *p, unsigned size, uint64_t value);
+
+static inline uint64_t
+mc_read(const void *p, uint64_t size)
+{
+    uint64_t value = 0;
+    memcpy(&value, p, size);
+    return value;
+}
+
 void mc_world_print(const struct mc_step *step);
 const char *mc_thread_name(int thread);
 /* Waits until the lock is free and takes it, as one operation. */
