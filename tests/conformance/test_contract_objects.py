@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import concx.queue
-from queue_tools import Worker
+from queue_tools import Worker, wait_until
 
 
 def test_names(cls: type, name: str) -> None:
@@ -275,7 +275,10 @@ def test_multiprocessing_dummy(impl: ModuleType, monkeypatch: pytest.MonkeyPatch
     a.send(1)
     assert b.poll(5)
     assert b.recv() == 1
+    # poll() looks, and only then takes the lock to wait: a send between the two goes unnoticed with
+    # either class.
     poller = Worker(b.poll, 30)
+    wait_until(lambda: len(b._in.not_empty._waiters) == 1)
     a.send(2)
     assert poller.result()
 
