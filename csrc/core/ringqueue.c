@@ -238,7 +238,7 @@ cx_ringqueue_leave(struct cx_ringqueue *q, enum cx_ringqueue_side side, struct c
     if (cx_turnstile_leave(&q->sides[side], node, verdict)) {
         return true;
     }
-    cx_ringqueue_pass_on(q, side, wakes);
+    CX_UNLESS_BUG(LEAVE_NO_PASS_ON, cx_ringqueue_pass_on(q, side, wakes));
     return false;
 }
 
@@ -265,7 +265,7 @@ cx_ringqueue_close(struct cx_ringqueue *q)
 bool
 cx_ringqueue_wake_all(struct cx_ringqueue *q, struct cx_wakes *wakes)
 {
-    cx_turnstile_announce(q->native);
+    CX_UNLESS_BUG(CLOSE_NO_FENCE, cx_turnstile_announce(q->native));
     cx_turnstile_wake(&q->sides[CX_GETTERS], CX_WAKES, wakes);
     cx_turnstile_wake(&q->sides[CX_PUTTERS], CX_WAKES, wakes);
     return cx_wakes_full(wakes);

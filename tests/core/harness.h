@@ -38,7 +38,7 @@
 #include "core/fork.h"
 #include "core/park.h"
 
-#define HARNESS_TIMEOUT 60        /* seconds until a hanging program is ended */
+#define HARNESS_TIMEOUT 60 /* seconds until a hanging program is ended */
 #define HARNESS_MAX_THREADS 16
 #define MILLISECOND (CX_SECOND / 1000)
 
@@ -69,7 +69,7 @@ harness_check_eq(int64_t a, int64_t b, const char *text, const char *file, int l
 
 /* Both answer whether the check held, so that a test can stop early. */
 #define CHECK(cond) harness_check((cond), #cond, __FILE__, __LINE__)
-#define CHECK_EQ(a, b)                                                                            \
+#define CHECK_EQ(a, b)                                                                             \
     harness_check_eq((int64_t)(a), (int64_t)(b), #a " == " #b, __FILE__, __LINE__)
 
 /* A seeded generator of one thread (splitmix64). */
@@ -95,7 +95,7 @@ rng_below(struct rng *rng, uint32_t n)
 
 /* One of the threads of run_threads. */
 struct worker {
-    int id;    /* 0 .. count - 1 */
+    int id; /* 0 .. count - 1 */
     int count;
     struct rng rng;
     void *shared; /* what was given to run_threads */
@@ -125,8 +125,8 @@ run_threads(int count, void (*body)(struct worker *), void *shared)
     }
     pthread_barrier_init(&start, NULL, (unsigned)count);
     for (int i = 0; i < count; i++) {
-        workers[i] = (struct worker){.id = i, .count = count, .shared = shared, .body = body,
-                                     .start = &start};
+        workers[i] = (struct worker){
+            .id = i, .count = count, .shared = shared, .body = body, .start = &start};
         workers[i].rng.state = harness_seed * 1000003 + (uint64_t)i;
         if (pthread_create(&threads[i], NULL, harness_worker, &workers[i]) != 0) {
             fprintf(stderr, "cannot start thread %d\n", i);
@@ -153,11 +153,11 @@ budget_left(void)
 }
 
 /* Until another thread has made something true; the program's alarm bounds it. */
-#define WAIT_UNTIL(cond)                                                                          \
-    do {                                                                                          \
-        while (!(cond)) {                                                                         \
-            sched_yield();                                                                        \
-        }                                                                                         \
+#define WAIT_UNTIL(cond)                                                                           \
+    do {                                                                                           \
+        while (!(cond)) {                                                                          \
+            sched_yield();                                                                         \
+        }                                                                                          \
     } while (0)
 
 static void

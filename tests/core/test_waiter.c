@@ -56,8 +56,8 @@ test_pool(void)
 struct permits {
     struct cx_lock lock;
     struct cx_waitlist list;
-    int64_t free; /* guarded */
-    int64_t given, taken, late, cancelled, passed; /* atomic */
+    int64_t free;                                    /* guarded */
+    int64_t given, taken, late, cancelled, passed;   /* atomic */
     struct cx_waiter *sleeping[HARNESS_MAX_THREADS]; /* whom a canceller can reach, atomic */
     uint32_t givers_left;
     int rounds;
@@ -76,8 +76,7 @@ give(struct permits *p)
     struct cx_wakes wakes = CX_WAKES_INIT;
     struct cx_node *node;
     cx_lock_acquire(&p->lock);
-    while ((node = cx_waitlist_first(&p->list)) != NULL &&
-           !cx_waiter_grant(node, CX_OK, &wakes)) {
+    while ((node = cx_waitlist_first(&p->list)) != NULL && !cx_waiter_grant(node, CX_OK, &wakes)) {
     }
     if (node == NULL) {
         p->free++;

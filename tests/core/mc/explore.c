@@ -28,7 +28,7 @@ struct frame {
     uint8_t count, next; /* choices, and which comes next */
     uint8_t budget;      /* preemptions left */
     struct choice choices[MAX_CHOICES];
-    struct mc_step did;  /* the step that was taken last from here */
+    struct mc_step did; /* the step that was taken last from here */
 };
 
 static struct frame frames[MAX_DEPTH];
@@ -101,8 +101,8 @@ seconds(void)
 static bool
 could_go_on(int thread)
 {
-    return thread >= 0 && world.task[thread].op != OP_ASLEEP &&
-           world.task[thread].op != OP_PAUSE && mc_world_enabled(thread);
+    return thread >= 0 && world.task[thread].op != OP_ASLEEP && world.task[thread].op != OP_PAUSE &&
+           mc_world_enabled(thread);
 }
 
 static void

@@ -8,9 +8,9 @@
 struct mc_result {
     const char *violation, *detail; /* NULL: none */
     bool exhausted;                 /* every schedule within the bound was covered */
-    int tried, done;                /* bounds: tried last, and covered (-1: without one; -2: none) */
-    uint64_t states, steps, ends;   /* distinct states, operations run, executions that ended */
-    int depth;                      /* of the violation's trace */
+    int tried, done;              /* bounds: tried last, and covered (-1: without one; -2: none) */
+    uint64_t states, steps, ends; /* distinct states, operations run, executions that ended */
+    int depth;                    /* of the violation's trace */
     double seconds;
 };
 

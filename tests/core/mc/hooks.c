@@ -62,8 +62,8 @@ mc_world_flush(int thread)
 {
     struct mc_task *t = &world.task[thread];
     struct pending_store s = t->buffer[0];
-    mc_did = (struct mc_step){thread, OP_FLUSH, (uint32_t)s.size, s.p,
-                              mc_read(s.p, s.size), s.value};
+    mc_did =
+        (struct mc_step){thread, OP_FLUSH, (uint32_t)s.size, s.p, mc_read(s.p, s.size), s.value};
     memcpy(s.p, &s.value, s.size);
     t->stores--;
     memmove(t->buffer, t->buffer + 1, t->stores * sizeof s);

@@ -14,7 +14,7 @@ enum fate { UNBORN, PUT, GOT };
 
 struct ledger {
     uint8_t fate[LEDGER_ITEMS + 1];
-    uint8_t by[LEDGER_ITEMS + 1];          /* which producer put it */
+    uint8_t by[LEDGER_ITEMS + 1];           /* which producer put it */
     uint8_t newest[MC_THREADS][MC_THREADS]; /* consumer, producer: the newest item got */
     bool ordered;
 };

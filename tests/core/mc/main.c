@@ -28,8 +28,10 @@ struct options {
 static int
 usage(const char *text)
 {
-    fprintf(stderr, "mc: %s\nusage: mc [--seconds N] [--deep] [--model NAME] [--bound N|all] "
-                    "[--sc | --tso] [--quiet]\n", text);
+    fprintf(stderr,
+            "mc: %s\nusage: mc [--seconds N] [--deep] [--model NAME] [--bound N|all] "
+            "[--sc | --tso] [--quiet]\n",
+            text);
     return 2;
 }
 

@@ -39,8 +39,8 @@ struct mc_model {
     void (*setup)(void);           /* before the threads; makes everything; mc_thread for each */
     void (*finish)(bool deadlock); /* no thread can go on; deadlock: some have not ended */
     const char *says;              /* one line */
-    int ci_bound;                  /* preemptions in CI, sequentially consistent; -1: all schedules */
-    int ci_tso_bound;              /* the same with store buffers; -2: not run */
+    int ci_bound;     /* preemptions in CI, sequentially consistent; -1: all schedules */
+    int ci_tso_bound; /* the same with store buffers; -2: not run */
 };
 
 /* setup: adds a thread.  Its body starts when all threads exist. */

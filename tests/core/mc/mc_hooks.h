@@ -36,10 +36,10 @@ void mc_free(void *p);
 #define cx_xchg_release(p, v) ((__typeof__(*(p)))mc_release((p), sizeof *(p), MC_VALUE(p, v)))
 #define cx_xchg_acq_rel(p, v) cx_xchg_acquire(p, v)
 
-#define cx_fetch_add_relaxed(p, v)                                                                \
-    __extension__({                                                                               \
-        __typeof__(p) mc_p = (p);                                                                 \
-        (__typeof__(*mc_p))mc_add(mc_p, sizeof *mc_p, MC_VALUE(mc_p, v));                         \
+#define cx_fetch_add_relaxed(p, v)                                                                 \
+    __extension__({                                                                                \
+        __typeof__(p) mc_p = (p);                                                                  \
+        (__typeof__(*mc_p))mc_add(mc_p, sizeof *mc_p, MC_VALUE(mc_p, v));                          \
     })
 #define cx_fetch_add_acq_rel(p, v) cx_fetch_add_relaxed(p, v)
 

@@ -10,18 +10,21 @@
 
 enum todo {
     NOTHING,
-    PUTS,       /* arg items, waiting for room */
-    GETS,       /* arg items, waiting for them */
-    CANCELS,    /* the waiter of thread `arg`, whatever it does */
+    PUTS,    /* arg items, waiting for room */
+    GETS,    /* arg items, waiting for them */
+    CANCELS, /* the waiter of thread `arg`, whatever it does */
     JOINS,
-    CLOSES
+    CLOSES,
+    CLEARS, /* takes everything out at once */
+    MOVES   /* switches to the compatibility mode */
 };
 
 enum how {
     TIMED = 1,      /* a wait may time out; then nothing more is done */
     GIVES_BACK = 2, /* a granted item or slot may be given back (an interruption) */
     DONE = 4,       /* says that each item is done */
-    HEAVY = 8       /* items that weigh two */
+    HEAVY = 8,      /* items that weigh two */
+    FAST = 16       /* tries the inline path first */
 };
 
 struct role {
@@ -41,29 +44,55 @@ struct variant {
 /* Indexed by the model's variant; models.c says what each is. */
 static const struct variant variants[] = {
     [0] = {CX_FIFO, INT64_MAX, true, 0, {{PUTS, 2, 0}, {PUTS, 1, 0}, {GETS, 2, 0}, {GETS, 1, 0}}},
-    [1] = {CX_FIFO, INT64_MAX, true, 0,
-           {{PUTS, 2, 0}, {PUTS, 1, 0}, {GETS, 2, TIMED}, {GETS, 2, 0}}},
-    [2] = {CX_FIFO, INT64_MAX, false, 0,
+    [1] =
+        {CX_FIFO, INT64_MAX, true, 0, {{PUTS, 2, 0}, {PUTS, 1, 0}, {GETS, 2, TIMED}, {GETS, 2, 0}}},
+    [2] = {CX_FIFO,
+           INT64_MAX,
+           false,
+           0,
            {{PUTS, 2, 0}, {GETS, 1, GIVES_BACK}, {GETS, 1, TIMED}, {CANCELS, 1, 0}}},
     [3] = {CX_FIFO, 1, true, 0, {{PUTS, 2, 0}, {PUTS, 1, 0}, {GETS, 2, 0}, {GETS, 1, 0}}},
     [4] = {CX_FIFO, 1, true, 0, {{PUTS, 2, TIMED}, {PUTS, 1, 0}, {GETS, 2, TIMED}}},
-    [5] = {CX_PRIORITY, 1, false, 0,
+    [5] = {CX_PRIORITY,
+           1,
+           false,
+           0,
            {{PUTS, 1, GIVES_BACK}, {PUTS, 1, TIMED}, {PUTS, 1, 0}, {GETS, 2, 0}}},
-    [6] = {CX_FIFO, INT64_MAX, false, 0,
+    [6] = {CX_FIFO,
+           INT64_MAX,
+           false,
+           0,
            {{PUTS, 2, 0}, {GETS, 2, DONE}, {JOINS, 0, 0}, {JOINS, 0, TIMED}}},
     [7] = {CX_FIFO, 1, false, 0, {{PUTS, 2, 0}, {PUTS, 1, 0}, {GETS, 2, 0}, {CLOSES, 0, 0}}},
-    [8] = {CX_FIFO, 1, false, 0,
+    [8] = {CX_FIFO,
+           1,
+           false,
+           0,
            {{PUTS, 2, 0}, {PUTS, 1, TIMED}, {GETS, 1, GIVES_BACK}, {GETS, 2, 0}}},
-    [9] = {CX_FIFO, INT64_MAX, false, 2,
+    [9] = {CX_FIFO,
+           INT64_MAX,
+           false,
+           2,
            {{PUTS, 1, 0}, {PUTS, 1, HEAVY | TIMED}, {PUTS, 1, 0}, {GETS, 1, TIMED}}},
+    [10] = {CX_FIFO,
+            2,
+            true,
+            0,
+            {{PUTS, 3, FAST}, {PUTS, 1, FAST}, {GETS, 2, FAST}, {GETS, 1, TIMED}}},
+    [11] = {CX_FIFO, 1, true, 0, {{PUTS, 2, 0}, {PUTS, 1, TIMED}, {GETS, 1, 0}, {CLEARS, 0, 0}}},
+    [12] = {CX_FIFO,
+            1,
+            false,
+            0,
+            {{PUTS, 2, 0}, {GETS, 1, GIVES_BACK}, {GETS, 1, TIMED}, {MOVES, 0, 0}}},
 };
 
 struct state {
     struct cx_queue q;
     struct ledger ledger;
     struct cx_waiter *sleeping[MC_THREADS]; /* whom CANCELS can reach */
-    uint32_t may_cancel;
-    bool closed;
+    bool closed, moved;
+    uint64_t elsewhere; /* items that take_all took */
 };
 
 static struct state *s;
@@ -121,15 +150,38 @@ sleep_on(struct cx_waitlist *list, struct cx_waiter *w, int how)
     return false;
 }
 
+/* Everything that is in the store, or was given back, goes elsewhere. */
+static void
+take_all(void)
+{
+    struct cx_buffer store;
+    struct cx_node *returned;
+    struct cx_waiter *spent = NULL;
+    (void)!cx_queue_take_all(&s->q, &store, &returned, false);
+    while (returned != NULL) {
+        ledger_got(&s->ledger, (uintptr_t)cx_queue_pop_returned(&returned, &spent));
+        s->elsewhere++;
+    }
+    while (store.count > 0) {
+        ledger_got(&s->ledger, (uintptr_t)cx_buffer_pop_front(&store));
+        s->elsewhere++;
+    }
+    cx_buffer_fini(&store);
+    cx_queue_recycle(&spent);
+}
+
 /* True: put. */
 static bool
 put_one(void *item, int how)
 {
+    ledger_put(&s->ledger, (uintptr_t)item);
+    if (how & FAST && cx_queue_put_fast(&s->q, item)) {
+        return true;
+    }
     struct cx_queue_op op;
     struct cx_waiter *w = cx_waiter_borrow();
     enum cx_status status;
     cx_queue_op_init(&op, item, how & HEAVY ? 2 : 1);
-    ledger_put(&s->ledger, (uintptr_t)item);
     status = cx_queue_put(&s->q, &op, &w->node);
     finish_op(&op);
     if (status == CX_WAIT) {
@@ -144,7 +196,8 @@ put_one(void *item, int how)
         finish_op(&op);
     }
     cx_waiter_return(w);
-    mc_check(status == CX_OK || status == CX_TIMEOUT || (s->closed && status == CX_CLOSED),
+    mc_check(status == CX_OK || status == CX_TIMEOUT || (s->closed && status == CX_CLOSED) ||
+                 (s->moved && status == CX_MOVED),
              "wrong answer", "of a put");
     if (status != CX_OK) {
         ledger_unput(&s->ledger, (uintptr_t)item);
@@ -165,6 +218,11 @@ static bool
 get_one(int how)
 {
     struct cx_queue_op op;
+    void *item;
+    if (how & FAST && cx_queue_get_fast(&s->q, &item)) {
+        ledger_got(&s->ledger, (uintptr_t)item);
+        return true;
+    }
     struct cx_waiter *w = cx_waiter_borrow();
     cx_queue_op_init(&op, NULL, 0);
     enum cx_status status = cx_queue_get(&s->q, &op, &w->node);
@@ -177,11 +235,15 @@ get_one(int how)
                 (void)cx_queue_give_back(&s->q, &w->node, &op.wakes);
             }
             deliver(&op.wakes);
+            if (s->moved) {
+                take_all();
+            }
             return true;
         }
     }
     cx_waiter_return(w);
-    mc_check(status == CX_OK || status == CX_TIMEOUT || (s->closed && status == CX_CLOSED),
+    mc_check(status == CX_OK || status == CX_TIMEOUT || (s->closed && status == CX_CLOSED) ||
+                 (s->moved && status == CX_MOVED),
              "wrong answer", "of a get");
     if (status == CX_OK) {
         ledger_got(&s->ledger, (uintptr_t)op.item);
@@ -213,11 +275,18 @@ cancel(int thread)
 }
 
 static void
-close_queue(void)
+end_queue(enum todo todo)
 {
     struct cx_wakes wakes = CX_WAKES_INIT;
-    s->closed = true;
-    mc_check(cx_queue_close(&s->q, false), "wrong answer", "of close");
+    if (todo == CLOSES) {
+        s->closed = true;
+        mc_check(cx_queue_close(&s->q, false), "wrong answer", "of close");
+    }
+    else {
+        s->moved = true;
+        cx_queue_move(&s->q);
+        take_all();
+    }
     do {
         cx_queue_settle(&s->q, &wakes);
         deliver(&wakes);
@@ -228,6 +297,7 @@ static void
 body(void *arg)
 {
     const struct role *role = arg;
+    struct cx_wakes wakes = CX_WAKES_INIT;
     int first = 1;
     for (const struct role *other = v->roles; other < role; other++) {
         first += other->todo == PUTS ? other->arg : 0;
@@ -249,7 +319,13 @@ body(void *arg)
         join(role->how);
         break;
     case CLOSES:
-        close_queue();
+    case MOVES:
+        end_queue(role->todo);
+        break;
+    case CLEARS:
+        take_all();
+        cx_queue_settle(&s->q, &wakes);
+        deliver(&wakes);
         break;
     default:
         break;
@@ -259,7 +335,8 @@ body(void *arg)
 void
 model_queue_setup(void)
 {
-    static const char *const names[] = {"", "putter", "getter", "canceller", "joiner", "closer"};
+    static const char *const names[] = {"",       "putter", "getter",  "canceller",
+                                        "joiner", "closer", "clearer", "mover"};
     v = &variants[mc_variant()];
     s = calloc(1, sizeof *s);
     cx_queue_init(&s->q, v->discipline, v->max_weight > 0);
@@ -306,9 +383,10 @@ model_queue_finish(bool deadlock)
     (void)deadlock;
     cx_queue_look(q, &view);
     /* What may wait for ever: takers of nothing, givers without room, joiners of unfinished items. */
-    mc_check(!waits(GETS) || (view.len == 0 && !s->closed), MC_LOST_WAKEUP,
+    bool over = s->closed || s->moved;
+    mc_check(!waits(GETS) || (view.len == 0 && !over), MC_LOST_WAKEUP,
              "a getter sleeps beside an item");
-    mc_check(!waits(PUTS) || (view.givers > 0 && !has_room(q, &view) && !s->closed), MC_LOST_WAKEUP,
+    mc_check(!waits(PUTS) || (view.givers > 0 && !has_room(q, &view) && !over), MC_LOST_WAKEUP,
              "a putter sleeps beside room");
     mc_check(!waits(JOINS) || view.unfinished > 0, MC_LOST_WAKEUP, "a joiner sleeps for nothing");
     mc_check(waits(GETS) || view.takers == 0, MC_LEFT_IN_LIST, "a getter");
@@ -319,7 +397,8 @@ model_queue_finish(bool deadlock)
     int left = ledger_left(&s->ledger) - (int)view.givers;
     mc_check((int)view.len >= left, MC_LOST_ITEM, "it was put and is nowhere");
     mc_check((int)view.len <= left, MC_DUPLICATED, "more is left than was put");
-    mc_check((uint64_t)view.len == view.stats.puts - view.stats.gets, "wrong count", "puts, gets");
+    mc_check((uint64_t)view.len + s->elsewhere == view.stats.puts - view.stats.gets, "wrong count",
+             "puts, gets");
     mc_check(v->max_weight == 0 || q->weight <= v->max_weight, "limit exceeded", "by weight");
     mc_check(view.len <= 1 || v->limit > 1 || q->returned != NULL, "limit exceeded", "by a put");
 }

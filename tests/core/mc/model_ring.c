@@ -11,10 +11,10 @@
 enum todo { NOTHING, PUTS, GETS, CANCELS, CLOSES };
 
 enum how {
-    TIMED = 1,  /* a wait may time out; then nothing more is done */
-    QUITS = 2,  /* may leave after it was granted, without looking again (an interruption) */
-    PAIRS = 4,  /* puts two at once */
-    NOWAIT = 8  /* gives up where it would wait */
+    TIMED = 1, /* a wait may time out; then nothing more is done */
+    QUITS = 2, /* may leave after it was granted, without looking again (an interruption) */
+    PAIRS = 4, /* puts two at once */
+    NOWAIT = 8 /* gives up where it would wait */
 };
 
 struct role {
@@ -43,7 +43,9 @@ static const struct variant variants[] = {
     [10] = {CX_KIND_SPSC, 1, {{PUTS, 3, 0}, {GETS, 3, 0}}},
     [11] = {CX_KIND_SPSC, 1, {{PUTS, 3, TIMED}, {GETS, 3, TIMED}}},
     [12] = {CX_KIND_SPSC, 1, {{PUTS, 2, 0}, {GETS, 3, 0}, {CLOSES, 0, 0}}},
-    [13] = {CX_KIND_RING, 2, {{PUTS, 1, 0}, {GETS, 1, 0}, {GETS, 1, 0}, {GETS, 1, 0}, {CLOSES, 0, 0}}},
+    [13] = {CX_KIND_RING,
+            2,
+            {{PUTS, 1, 0}, {GETS, 1, 0}, {GETS, 1, 0}, {GETS, 1, 0}, {CLOSES, 0, 0}}},
 };
 
 struct state {
@@ -111,7 +113,8 @@ put_some(uint64_t first, int n, int how)
         k = cx_ringqueue_put(s->q, words, (size_t)n, &why, &wakes);
         deliver(&wakes);
         mc_check(k > 0 || why == CX_FULL || why == CX_AGAIN || why == CX_BUSY ||
-                     (s->closed && why == CX_CLOSED), "wrong answer", "of a put");
+                     (s->closed && why == CX_CLOSED),
+                 "wrong answer", "of a put");
     } while (k == 0 && why != CX_CLOSED && wait_on(CX_PUTTERS, w, how));
     cx_waiter_return(w);
     for (int i = (int)k; i < n; i++) {
@@ -132,7 +135,8 @@ get_one(int how)
         k = cx_ringqueue_get(s->q, &word, 1, &why, &wakes);
         deliver(&wakes);
         mc_check(k > 0 || why == CX_EMPTY || why == CX_AGAIN || why == CX_BUSY ||
-                     (s->closed && why == CX_CLOSED), "wrong answer", "of a get");
+                     (s->closed && why == CX_CLOSED),
+                 "wrong answer", "of a get");
     } while (k == 0 && why != CX_CLOSED && !(how & NOWAIT) && wait_on(CX_GETTERS, w, how));
     cx_waiter_return(w);
     if (k > 0) {
@@ -238,10 +242,10 @@ model_ring_finish(bool deadlock)
              "a getter sleeps beside an item");
     mc_check(!waits(PUTS) || (len >= cx_ringqueue_capacity(s->q) && !s->closed), MC_LOST_WAKEUP,
              "a putter sleeps beside room");
-    mc_check(waits(GETS) || cx_waitlist_count(&s->q->sides[CX_GETTERS].list) == 0,
-             MC_LEFT_IN_LIST, "a getter");
-    mc_check(waits(PUTS) || cx_waitlist_count(&s->q->sides[CX_PUTTERS].list) == 0,
-             MC_LEFT_IN_LIST, "a putter");
+    mc_check(waits(GETS) || cx_waitlist_count(&s->q->sides[CX_GETTERS].list) == 0, MC_LEFT_IN_LIST,
+             "a getter");
+    mc_check(waits(PUTS) || cx_waitlist_count(&s->q->sides[CX_PUTTERS].list) == 0, MC_LEFT_IN_LIST,
+             "a putter");
     /* Putters that wait hold items that are not put yet: count what is in the structure instead. */
     uint64_t word;
     enum cx_status why;

@@ -15,9 +15,9 @@ enum { QUIET, TOLD, LOOP_CLOSED }; /* of `told` */
 enum phase { CREATED, SUSPENDED, FINISHED };
 
 enum how {
-    PUTS = 1,     /* a task that puts; otherwise it gets */
-    THROWN = 2,   /* may be thrown into at any step */
-    CLOSABLE = 4  /* another thread closes it */
+    PUTS = 1,    /* a task that puts; otherwise it gets */
+    THROWN = 2,  /* may be thrown into at any step */
+    CLOSABLE = 4 /* another thread closes it */
 };
 
 struct task {
@@ -31,11 +31,11 @@ struct task {
 
 struct variant {
     int64_t limit;
-    int tasks[2];     /* how; the first always runs */
+    int tasks[2]; /* how; the first always runs */
     int count;
-    int puts[2];      /* threads that put so many */
-    int gets;         /* a thread that gets so many */
-    size_t batch;     /* how many the loop takes at once */
+    int puts[2];  /* threads that put so many */
+    int gets;     /* a thread that gets so many */
+    size_t batch; /* how many the loop takes at once */
     bool closes_loop;
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "models.h"
 
-#define ROW(name, noun, variant, says, sc, tso)                                                   \
+#define ROW(name, noun, variant, says, sc, tso)                                                    \
     {name, variant, model_##noun##_setup, model_##noun##_finish, says, sc, tso}
 
 const struct mc_model mc_models[] = {
@@ -17,6 +17,9 @@ const struct mc_model mc_models[] = {
     ROW("queue/close", queue, 7, "shutdown with waiters on both sides", -1, -1),
     ROW("queue/cap1-back", queue, 8, "capacity 1 and a getter that gives back", -1, -1),
     ROW("queue/weights", queue, 9, "a heavy putter that leaves, a light one behind it", -1, -1),
+    ROW("queue/fast", queue, 10, "capacity 2, inline paths", 3, 2),
+    ROW("queue/clear", queue, 11, "everything is taken out at once", -1, -1),
+    ROW("queue/move", queue, 12, "the switch to the compatibility mode", -1, -1),
     ROW("ring/2p2c", ring, 0, "one list: two putters, two getters", 3, 2),
     ROW("ring/timeout", ring, 1, "the same with a getter that times out", 3, 2),
     ROW("ring/cancel", ring, 2, "one list: a cancelled getter, one that quits", 3, 2),

@@ -5,8 +5,8 @@
 
 #include "mc.h"
 
-#define MODEL(noun)                                                                               \
-    void model_##noun##_setup(void);                                                              \
+#define MODEL(noun)                                                                                \
+    void model_##noun##_setup(void);                                                               \
     void model_##noun##_finish(bool deadlock);
 
 MODEL(lock)

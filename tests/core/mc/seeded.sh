@@ -10,7 +10,9 @@ model=$2
 memory=$3
 shift 3
 expected=$*
-report=$("$program" --model "$model" --"$memory" --bound 2 --seconds 60 --quiet)
+bound=2
+[ "$expected" != none ] || bound=1
+report=$("$program" --model "$model" --"$memory" --bound $bound --seconds 60 --quiet)
 found=$(printf '%s\n' "$report" | sed -n 's/^violation: \([^(]*\) (.*/\1/p' | head -n 1)
 states=$(printf '%s\n' "$report" | sed -n 's/.* \([0-9][0-9]*\) states.* \([0-9.]*\) s$/\1 states, \2 s/p' | head -n 1)
 if [ "$expected" = none ]; then

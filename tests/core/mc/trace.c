@@ -29,12 +29,23 @@ mc_name(const void *p, size_t size, const char *name)
 }
 
 static const char *const op_names[] = {
-    [OP_START] = "starts",  [OP_LOAD] = "loads",    [OP_STORE] = "stores",
-    [OP_XCHG] = "exchanges", [OP_ADD] = "adds",      [OP_CAS] = "compares and swaps",
-    [OP_FENCE] = "fence",   [OP_PAUSE] = "pauses",  [OP_PARK] = "parks on",
-    [OP_ASLEEP] = "times out on", [OP_WOKEN] = "woken on", [OP_UNPARK] = "unparks",
-    [OP_LOCK] = "takes the lock it waited for", [OP_AWAIT] = "has awaited",
-    [OP_CHOOSE] = "chooses", [OP_ENDED] = "ends", [OP_FLUSH] = "(buffered store becomes visible)",
+    [OP_START] = "starts",
+    [OP_LOAD] = "loads",
+    [OP_STORE] = "stores",
+    [OP_XCHG] = "exchanges",
+    [OP_ADD] = "adds",
+    [OP_CAS] = "compares and swaps",
+    [OP_FENCE] = "fence",
+    [OP_PAUSE] = "pauses",
+    [OP_PARK] = "parks on",
+    [OP_ASLEEP] = "times out on",
+    [OP_WOKEN] = "woken on",
+    [OP_UNPARK] = "unparks",
+    [OP_LOCK] = "takes the lock it waited for",
+    [OP_AWAIT] = "has awaited",
+    [OP_CHOOSE] = "chooses",
+    [OP_ENDED] = "ends",
+    [OP_FLUSH] = "(buffered store becomes visible)",
 };
 
 void

@@ -294,8 +294,8 @@ mc_world_restore(const void *from)
 uint64_t
 mc_world_hash(uint64_t seed)
 {
-    uint64_t h = hash_block(seed, &world, offsetof(struct mc_world, task) +
-                                              world.count * sizeof world.task[0]);
+    uint64_t h = hash_block(seed, &world,
+                            offsetof(struct mc_world, task) + world.count * sizeof world.task[0]);
     for (uint32_t i = 0; i <= world.count; i++) {
         h = hash_block(h, mc_slice((int)i), world.used[i]);
     }

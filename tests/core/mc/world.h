@@ -18,8 +18,23 @@
 #define STORE_BUFFER 6
 
 enum op_kind {
-    OP_START, OP_LOAD, OP_STORE, OP_XCHG, OP_ADD, OP_CAS, OP_FENCE, OP_PAUSE, OP_PARK, OP_ASLEEP,
-    OP_WOKEN, OP_UNPARK, OP_LOCK, OP_AWAIT, OP_CHOOSE, OP_ENDED, OP_FLUSH
+    OP_START,
+    OP_LOAD,
+    OP_STORE,
+    OP_XCHG,
+    OP_ADD,
+    OP_CAS,
+    OP_FENCE,
+    OP_PAUSE,
+    OP_PARK,
+    OP_ASLEEP,
+    OP_WOKEN,
+    OP_UNPARK,
+    OP_LOCK,
+    OP_AWAIT,
+    OP_CHOOSE,
+    OP_ENDED,
+    OP_FLUSH
 };
 
 struct pending_store {
@@ -30,7 +45,7 @@ struct pending_store {
 
 struct mc_task {
     void *sp;
-    uint32_t op, size;   /* what it is about to do; OP_ENDED when it has ended */
+    uint32_t op, size; /* what it is about to do; OP_ENDED when it has ended */
     const void *p;
     uint64_t value;      /* OP_AWAIT: for what; OP_CHOOSE: of how many; OP_ASLEEP: has a deadline */
     uint32_t answer;     /* OP_CHOOSE: which; OP_ASLEEP: 1 if the deadline passed */
@@ -42,11 +57,11 @@ struct mc_task {
 };
 
 struct mc_world {
-    uint32_t count;      /* threads */
+    uint32_t count; /* threads */
     uint32_t sleeps;
-    int32_t last;        /* who ran last and could go on; -1 if nobody */
-    uint32_t live;       /* blocks allocated and not freed */
-    uint32_t borrowed;   /* thread waiters that are not in the pool */
+    int32_t last;      /* who ran last and could go on; -1 if nobody */
+    uint32_t live;     /* blocks allocated and not freed */
+    uint32_t borrowed; /* thread waiters that are not in the pool */
     struct cx_waiter *pool;
     uint64_t used[MC_THREADS + 1]; /* of each slice of the arena */
     struct mc_task task[MC_THREADS];
