@@ -12,6 +12,7 @@
 MODEL(lock)
 MODEL(queue)
 MODEL(ring)
+MODEL(select)
 MODEL(task)
 
 #endif
