@@ -189,15 +189,15 @@ class Round:
             Worker(self.thread, random.Random(rng.random()), self.account(), self.source())
             for _ in range(3)
         ]
-        for _ in range(2):
-            threads.append(
-                Worker(
-                    self.loop,
-                    random.Random(rng.random()),
-                    [self.account() for _ in range(4)],
-                    [self.source() for _ in range(4)],
-                )
+        threads += [
+            Worker(
+                self.loop,
+                random.Random(rng.random()),
+                [self.account() for _ in range(4)],
+                [self.source() for _ in range(4)],
             )
+            for _ in range(2)
+        ]
         main, in_handler = self.account(), self.account()
         items, handler_items, handler_rng = (
             self.source(),
