@@ -329,7 +329,7 @@ def lazy(q: _Queue, name: str) -> Any:
 
 def set_lazy(q: _Queue, name: str, value: Any) -> None:
     """Put somebody's own mutex or condition in the place of ours."""
-    c = switch(q)
+    c = opened(q)
     with c.lock:
         if name == "mutex":
             c.use_mutex(value)
@@ -344,11 +344,13 @@ def switch(q: _Queue) -> Compat:
     """Bring `q` into the compatibility mode if it is not in it; its state."""
     c: Compat | None = q._compat
     if c is None:
-        c = Compat(q)
-        with c.lock:
-            c = _install(q, c)
-            if c.fresh:
+        mine = Compat(q)
+        with mine.lock:
+            c = _install(q, mine)
+            if c is mine:
                 complete(q, c)
+        if c is not mine:  # another thread, or a signal handler in this one
+            return opened(q)
     return c
 
 
@@ -359,12 +361,13 @@ def _install(q: _Queue, c: Compat) -> Compat:
 
 def complete(q: _Queue, c: Compat) -> None:
     """Fetch what the core holds; with the mutex held, and again if it was interrupted."""
-    if not c.moved:
+    moved = c.moved  # kept: a signal handler or a finaliser may complete the switch meanwhile
+    if not moved:
         # One C call: the items are in c.moved before a signal handler can raise.
-        c.moved.extend(map(QueueBase._native_move, (q,)))
-    items, unfinished, is_shutdown = c.moved[0]
+        moved.extend(map(QueueBase._native_move, (q,)))
+    items, unfinished, is_shutdown = moved[0]
     queue = deque(items) if c.kind == "fifo" else list(items)
-    if c.fresh:  # a finaliser may have been faster
+    if c.fresh:
         c.queue, c.unfinished, c.is_shutdown = queue, unfinished, is_shutdown
         c.fresh, c.moved = False, []
 
