@@ -9,7 +9,6 @@ it happened.
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -271,9 +270,30 @@ class Machine(RuleBasedStateMachine):
             loop._now += seconds
         self.settle()
 
-    @rule()
-    def collect(self) -> None:
-        gc.collect()
+    @rule(count=st.integers(1, 4), loop=st.integers(0, 1))
+    def park_gets(self, count: int, loop: int) -> None:
+        """Several tasks that wait, side by side."""
+        for _ in range(count):
+            self.start_get(None, loop)
+        self.loops[loop].step()
+
+    @precondition(lambda self: self.of_state("granted"))
+    @rule(data=st.data(), in_between=st.sampled_from(["nothing", "put", "get"]))
+    def cancel_what_was_granted(self, data: st.DataObject, in_between: str) -> None:
+        """The item comes back, in front of what was put since."""
+        granted = self.of_state("granted")
+        count = data.draw(st.integers(1, min(len(granted), 3)), label="count")
+        for waiter in data.draw(st.permutations(granted), label="order")[:count]:
+            waiter.task.cancel()
+            if in_between == "nothing":
+                waiter.task.get_loop().settle()
+        if in_between == "put":
+            self.put("nowait")
+        elif in_between == "get":
+            self.get("nowait")
+
+    def of_state(self, state: str) -> list[Waiter]:
+        return [w for w in self.waiters if w.state == state and not w.task.done()]
 
     # -- what must hold after every step -------------------------------------------------------
 
@@ -377,7 +397,7 @@ def run(name: str, examples: int, steps: int) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", MACHINES)
 def test_machine(name: str) -> None:
-    run(name, 40, 40)
+    run(name, 80, 40)
 
 
 @pytest.mark.long
