@@ -407,8 +407,8 @@ await_traverse(AwaitObject *self, visitproc visit, void *arg)
     Py_VISIT((PyObject *)self->face);
     Py_VISIT(self->timer);
     if (self->waiter != NULL) {
-        /* Owned by whoever exchanges them out; until then they are this object's. */
-        Py_VISIT((PyObject *)cx_load_relaxed(&self->waiter->future));
+        /* The future is not visited here: what the task waits for, or the wake that is on its way,
+         * keeps it alive (cxb_visit_waiters, token_traverse). */
         Py_VISIT((PyObject *)cx_load_relaxed(&self->waiter->owner));
     }
     return 0;

@@ -139,9 +139,40 @@ token_dealloc(TokenObject *self)
 }
 
 static int
+visit_pending(struct cx_waiter *waiter, visitproc visit, void *arg)
+{
+    for (; waiter != NULL; waiter = waiter->next) {
+        Py_VISIT((PyObject *)cx_load_relaxed(&waiter->future));
+    }
+    return 0;
+}
+
+/* A task whose wake is on its way is held by the token that will bring it, so that a loop which
+ * nobody runs any more can be collected with it.  No lock: nobody is inside a push or a take while
+ * the collector runs, but for native threads, and then the tasks count as held from outside. */
+static int
 token_traverse(TokenObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
+    if (self->called || self->port->token != self || self->port->event_fd >= 0) {
+        return 0;
+    }
+    int stop = visit_pending(cx_load_acquire(&self->port->pending), visit, arg);
+    return stop != 0 ? stop : visit_pending(self->port->backlog, visit, arg);
+}
+
+int
+cxb_visit_waiters(const struct cx_waitlist *list, visitproc visit, void *arg)
+{
+    if (list->generation != cx_fork_generation()) {
+        return 0;
+    }
+    for (const struct cx_node *node = list->head; node != NULL; node = node->next) {
+        const struct cx_waiter *waiter = node->waiter;
+        if (waiter->kind == CX_TASK && node == &waiter->node) {
+            Py_VISIT((PyObject *)cx_load_relaxed(&waiter->future));
+        }
+    }
     return 0;
 }
 
@@ -167,6 +198,7 @@ token_new(struct cxb_state *state, struct cx_port *port)
     if (token != NULL) {
         token->port = cx_port_ref(port);
         token->state = state;
+        cx_store_relaxed(&port->token, token);
     }
     return (PyObject *)token;
 }

@@ -42,6 +42,10 @@ int cxb_port_watch(LoopPortObject *face, PyObject *loop);
 /* Delivers wakes for tasks of the loop whose task runs in this very thread, without the port. */
 void cxb_port_shortcut(struct cxb_state *state, struct cx_wakes *wakes);
 
+/* The tp_traverse of whatever has a wait list: a task that waits there is held by it, through the
+ * loop future that the list's waiter owns, as asyncio.Queue holds its getters.  Takes no lock. */
+int cxb_visit_waiters(const struct cx_waitlist *list, visitproc visit, void *arg);
+
 /* Tells the loop to come and drain; if it cannot be told, gives everything back. */
 void cxb_port_tell(struct cxb_state *state, struct cx_port *port);
 

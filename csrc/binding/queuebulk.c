@@ -305,6 +305,13 @@ cxb_queue_traverse(QueueObject *q, visitproc visit, void *arg)
     for (struct cx_node *node = q->core.returned; node != NULL; node = node->next) {
         Py_VISIT((PyObject *)node->item);
     }
+    const struct cx_waitlist *lists[] = {&q->core.takers, &q->core.givers, &q->core.joiners};
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(lists); i++) {
+        int stop = cxb_visit_waiters(lists[i], visit, arg);
+        if (stop != 0) {
+            return stop;
+        }
+    }
     return 0;
 }
 

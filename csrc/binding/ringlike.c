@@ -391,12 +391,16 @@ int
 cxb_ring_traverse(RingObject *q, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(q));
-    if (q->core != NULL && !q->ints) {
-        /* No lock: nobody is inside an operation while the collector runs. */
-        void *both[2] = {&visit, arg};
-        return cx_ringqueue_visit(q->core, visit_word, both);
+    if (q->core == NULL || q->ints) {
+        return 0; /* native threads may be inside: the tasks that wait count as held from outside */
     }
-    return 0;
+    /* No lock: nobody is inside an operation while the collector runs. */
+    void *both[2] = {&visit, arg};
+    int stop = cx_ringqueue_visit(q->core, visit_word, both);
+    for (size_t i = 0; stop == 0 && i < Py_ARRAY_LENGTH(q->core->sides); i++) {
+        stop = cxb_visit_waiters(&q->core->sides[i].list, visit, arg);
+    }
+    return stop;
 }
 
 int

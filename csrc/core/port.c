@@ -139,16 +139,21 @@ struct cx_waiter *
 cx_port_take(struct cx_port *port, size_t max, bool *more)
 {
     CX_UNLESS_BUG(PORT_DISARMS_LATE, (void)cx_xchg_acq_rel(&port->armed, 0)); /* [P3] with [P2] */
-    struct cx_waiter *fetched = reversed(cx_xchg_acq_rel(&port->pending, NULL)); /* [P4] */
+    struct cx_waiter *newest = cx_xchg_acq_rel(&port->pending, NULL); /* [P4] */
+    struct cx_waiter *fetched = reversed(newest);
     if (CX_BUG(PORT_DISARMS_LATE)) {
         (void)cx_xchg_acq_rel(&port->armed, 0);
     }
     cx_lock_acquire(&port->lock);
-    struct cx_waiter **end = &port->backlog;
-    while (*end != NULL) {
-        end = &(*end)->next;
+    if (port->backlog == NULL) {
+        port->backlog = fetched;
     }
-    *end = fetched;
+    else {
+        port->backlog_last->next = fetched;
+    }
+    if (newest != NULL) {
+        port->backlog_last = newest;
+    }
     struct cx_waiter *taken = port->backlog;
     struct cx_waiter **cut = &port->backlog;
     while (*cut != NULL && max-- > 0) {

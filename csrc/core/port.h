@@ -29,8 +29,10 @@ struct cx_port {
     uint64_t pushes, edges;    /* statistics, relaxed */
     struct cx_lock lock;       /* guards backlog */
     struct cx_waiter *backlog; /* fetched, oldest first, not yet taken */
+    struct cx_waiter *backlog_last;
     uint32_t abandons;         /* requests to give everything back; see binding/loopport.c */
     void *loop;                /* the binding's reference to the event loop */
+    void *token;               /* the binding's last arming; compared, never followed */
     struct cx_port *next;      /* among those whose last count a native thread let go */
 };
 
