@@ -277,6 +277,27 @@ class Machine(RuleBasedStateMachine):
             self.start_get(None, loop)
         self.loops[loop].step()
 
+    @precondition(lambda self: self.model.getters and not self.model.closed)
+    @rule(extra=st.integers(0, 2))
+    def serve(self, extra: int) -> None:
+        """An item for each task that waits, and some more."""
+        for _ in range(len(self.model.getters) + extra):
+            self.put("nowait")
+
+    @precondition(lambda self: self.model.maxsize > 0 and self.model.overflow == "block")
+    @rule(count=st.integers(1, 3), loop=st.integers(0, 1))
+    def park_puts(self, count: int, loop: int) -> None:
+        while self.model.room() and not self.model.closed:
+            self.put("nowait")
+        for _ in range(count):
+            self.start_put(None, loop)
+        self.loops[loop].step()
+
+    @rule(count=st.integers(2, 4))
+    def take(self, count: int) -> None:
+        for _ in range(count):
+            self.get("nowait")
+
     @precondition(lambda self: self.of_state("granted"))
     @rule(data=st.data(), in_between=st.sampled_from(["nothing", "put", "get"]))
     def cancel_what_was_granted(self, data: st.DataObject, in_between: str) -> None:
@@ -397,7 +418,7 @@ def run(name: str, examples: int, steps: int) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", MACHINES)
 def test_machine(name: str) -> None:
-    run(name, 80, 40)
+    run(name, 250, 50)
 
 
 @pytest.mark.long
