@@ -44,8 +44,11 @@ def test_no_leaks_over_a_million_operations(run_script: Run) -> None:
 
 
 def test_subinterpreters(run_script: Run) -> None:
-    if sys.version_info < (3, 12):
-        pytest.skip("interpreters with a GIL of their own came with Python 3.12")
+    if sys.version_info < (3, 13):
+        pytest.skip(
+            "interpreters with a GIL of their own came with 3.12, which crashes at exit after such "
+            "interpreters have used asyncio alone (seen with 3.12.1); newer ones run this"
+        )
     done = run_script(SCRIPTS / "subinterpreters.py", status=None)
     if done.returncode == 77:
         pytest.skip("this build has no module that makes interpreters")
