@@ -21,7 +21,7 @@ ABSENT = 77
 
 # Test cases that are about something else than the queue, each with the reason.
 LEFT_OUT: dict[str, str] = {
-    "test_simplequeue_sizeof": "3.15 asserts the size of the struct in its own Modules/_queuemodule.c",
+    "CSimpleQueueTest.test_simplequeue_sizeof": "3.15 asserts the size of the struct in its own Modules/_queuemodule.c",
 }
 
 
