@@ -141,7 +141,7 @@ class Model:
         if self.drained:
             self.gets += 1
             self.dropped += 1
-            self.unfinished -= 1
+            self.unfinished = max(self.unfinished - 1, 0)
         elif self._hand_over(waiter.item, waiter.stamp):
             pass
         elif self.kind == "lifo":
@@ -174,7 +174,7 @@ class Model:
                         raise Full
                     self._pop_oldest()
                     self.dropped += 1
-                    self.unfinished -= 1
+                    self.unfinished = max(self.unfinished - 1, 0)
                     self.settle()
             elif self.overflow == "raise" or waiter is None:
                 raise Full

@@ -47,7 +47,7 @@ def main(what: str, count: int) -> None:
                 os.kill(os.getpid(), signal.SIGINT)
                 # The compatibility mode waits as the standard library does: a signal that comes just
                 # before its sleep is seen after it. People press Ctrl-C again, and so does this.
-                if what != "compat" or caught.wait(0.05):
+                if what != "compat" or caught.wait(0.002):
                     break
 
     thread = threading.Thread(target=interrupt, daemon=True)
