@@ -109,7 +109,7 @@ class Model:
 
     def settle(self) -> None:
         """Grant what is due."""
-        if self.closed:
+        if self.closed and self.handing:
             for waiters in (self.getters, self.putters):
                 for waiter in waiters:
                     waiter.state = "closed"

@@ -113,8 +113,10 @@ class Machine(RuleBasedStateMachine):
         except ShutDown:
             if waiter.state == "granted" and waiter.role == "put" and self.model.closed:
                 self.model.leave(waiter)  # the slot was granted, but the queue closed since
-            elif not self.handing and self.model.closed and waiter.state in ("waiting", "closed"):
-                pass
+            elif not self.handing and self.model.closed and waiter.state == "waiting":
+                if waiter.role == "get" and len(self.model):
+                    raise Wrong("ShutDown for a get with items left") from None
+                self.model.leave(waiter)
             elif waiter.state != "closed":
                 raise Wrong(f"ShutDown for a {waiter.role} that was {waiter.state}") from None
         except (Empty, Full) as error:
