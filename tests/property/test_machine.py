@@ -256,7 +256,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def settle(self) -> None:
-        for _ in range(4):  # what one loop's tasks do may wake those of the other
+        for _ in range(25):  # what one loop's tasks do may wake those of the other
             for loop in self.loops:
                 loop.settle()
         assert not any(w.state in ("granted", "closed", "late") for w in self.waiters)
