@@ -163,6 +163,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule(timeout=st.sampled_from([None, None, 0.5, 2.0]), loop=st.integers(0, 1))
     def start_get(self, timeout: float | None, loop: int) -> None:
+        if not self.handing:
+            timeout = None  # one that looks again arms its timer by the real clock, not by ours
+
         async def body(waiter: Waiter) -> None:
             self.deadline(waiter, timeout, loop)
             try:
@@ -203,6 +206,9 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.bounded)
     @rule(timeout=st.sampled_from([None, None, 0.5, 2.0]), loop=st.integers(0, 1))
     def start_put(self, timeout: float | None, loop: int) -> None:
+        if not self.handing:
+            timeout = None  # one that looks again arms its timer by the real clock, not by ours
+
         async def body(waiter: Waiter) -> None:
             self.deadline(waiter, timeout, loop)
             item = waiter.item = self.new()
@@ -259,7 +265,10 @@ class Machine(RuleBasedStateMachine):
         for _ in range(25):  # what one loop's tasks do may wake those of the other
             for loop in self.loops:
                 loop.settle()
-        assert not any(w.state in ("granted", "closed", "late") for w in self.waiters)
+        for waiter in self.waiters:
+            # In the compatibility mode a join that was woken looks again, and may wait on.
+            if self.handing or waiter.role != "join":
+                assert waiter.state not in ("granted", "closed", "late")
         if not self.handing:
             assert not (self.model.getters and len(self.model))
             assert not (self.model.putters and self.model.room())
