@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import collections.abc
+import gc
 import inspect
+import weakref
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -477,3 +479,50 @@ def test_contexts_are_kept() -> None:
         assert name.get() == "outside"
 
     run_async(main())
+
+
+@pytest.mark.parametrize("kind", [Queue, SimpleQueue], ids=lambda kind: kind.__name__)
+def test_a_queue_keeps_the_task_that_waits_for_it(kind: Any) -> None:
+    """As asyncio.Queue does: a task that nobody else refers to is not collected while it waits."""
+
+    async def main() -> None:
+        q, got = kind(), []
+
+        async def take() -> None:
+            got.append(await q.get_async())
+
+        asyncio.create_task(take())  # noqa: RUF006  (kept nowhere: that is the point)
+        while q.stats().waiting_gets == 0:
+            await asyncio.sleep(0)
+        gc.collect()
+        q.put(1)
+        while not got:
+            await asyncio.sleep(0)
+        assert got == [1]
+
+    run_async(main())
+
+
+def test_a_task_that_waits_goes_with_its_queue() -> None:
+    """The queue, the task and the loop that nobody runs any more are collected together."""
+
+    class Marker:
+        pass
+
+    def build() -> weakref.ref[Any]:
+        q, marker = Queue[Any](), Marker()
+
+        async def take(marker: Marker) -> None:
+            await q.get_async()
+
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(take(marker))
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+        return weakref.ref(marker)
+
+    ref = build()
+    gc.collect()
+    gc.collect()
+    assert ref() is None

@@ -111,6 +111,11 @@ static const concx_api api = {
 int
 cxb_capi_exec(PyObject *module)
 {
+    /* A native thread belongs to no interpreter: what it lets go of last is dropped by whoever comes
+     * next, so only the main interpreter's objects may be handed to native threads. */
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        return 0;
+    }
     PyObject *capsule = PyCapsule_New((void *)&api, CONCX_API_NAME, NULL);
     int added = capsule == NULL ? -1 : PyModule_AddObjectRef(module, "_C_API", capsule);
     Py_XDECREF(capsule);

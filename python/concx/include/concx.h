@@ -14,7 +14,7 @@
  *
  * What a producer did before a push is visible to the consumer that got its value.  Signals do not end
  * a wait.  In a child of fork() the handles of the parent work, for threads of the child.
- * Waking event loops needs Linux.
+ * Waking event loops needs Linux.  Subinterpreters do not have the capsule.
  */
 #ifndef CONCX_H
 #define CONCX_H
