@@ -139,7 +139,7 @@ struct cx_waiter *
 cx_port_take(struct cx_port *port, size_t max, bool *more)
 {
     CX_UNLESS_BUG(PORT_DISARMS_LATE, (void)cx_xchg_acq_rel(&port->armed, 0)); /* [P3] with [P2] */
-    struct cx_waiter *newest = cx_xchg_acq_rel(&port->pending, NULL); /* [P4] */
+    struct cx_waiter *newest = cx_xchg_acq_rel(&port->pending, NULL);         /* [P4] */
     struct cx_waiter *fetched = reversed(newest);
     if (CX_BUG(PORT_DISARMS_LATE)) {
         (void)cx_xchg_acq_rel(&port->armed, 0);

@@ -30,10 +30,10 @@ struct cx_port {
     struct cx_lock lock;       /* guards backlog */
     struct cx_waiter *backlog; /* fetched, oldest first, not yet taken */
     struct cx_waiter *backlog_last;
-    uint32_t abandons;         /* requests to give everything back; see binding/loopport.c */
-    void *loop;                /* the binding's reference to the event loop */
-    void *token;               /* the binding's last arming; compared, never followed */
-    struct cx_port *next;      /* among those whose last count a native thread let go */
+    uint32_t abandons;    /* requests to give everything back; see binding/loopport.c */
+    void *loop;           /* the binding's reference to the event loop */
+    void *token;          /* the binding's last arming; compared, never followed */
+    struct cx_port *next; /* among those whose last count a native thread let go */
 };
 
 /* How the binding drops `loop`; set before the first port is made. */
