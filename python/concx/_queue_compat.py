@@ -264,8 +264,16 @@ def get(q: _Queue, block: bool = True, timeout: Any = None) -> Any:
         c = opened(q)
     try:
         with c.lock:
-            _await_item(q, c, block, timeout)
-            item = _remove(q, c)
+            while True:
+                _await_item(q, c, block, timeout)
+                try:
+                    item = _remove(q, c)
+                except IndexError:
+                    if size(q, c):
+                        raise
+                    # The mutex is re-entrant: a signal handler in this thread took the item.
+                    continue
+                break
             freed = _freed(c, 1)
             if c.waiters[GIVERS]:
                 c.notify_threads(GIVERS, freed)
@@ -339,6 +347,9 @@ def _take_many(q: _Queue, c: Compat, max_items: int) -> list[Any]:
     try:
         while len(items) < max_items and size(q, c):
             items.append(_remove(q, c))
+    except IndexError:
+        if size(q, c):
+            raise  # otherwise a signal handler in this thread took it, as in get()
     finally:
         if items:
             c.notify(GIVERS, _freed(c, len(items)))
@@ -350,8 +361,11 @@ def get_many(q: _Queue, max_items: int, block: bool = True, timeout: Any = None)
     c = opened(q)
     try:
         with c.lock:
-            _await_item(q, c, block, timeout)
-            return _take_many(q, c, max_items)
+            while True:
+                _await_item(q, c, block, timeout)
+                items = _take_many(q, c, max_items)
+                if items or max_items == 0:
+                    return items
     finally:
         settle(q, c)
 
