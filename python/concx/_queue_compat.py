@@ -171,18 +171,25 @@ def _make_room(
             return False
         if overflow != "drop_oldest" or not size(q, c):
             raise Full
-        dropped.append(_oldest(q, c))
-        c.dropped += 1
-        c.count_done(1)
+        oldest = _remove_oldest(q, c)
+        if oldest is not _GONE:
+            dropped.append(oldest)
+            c.dropped += 1
+            c.count_done(1)
     return True
 
 
-def _oldest(q: _Queue, c: Compat) -> Any:
-    """Take out the item that was put first."""
-    queue = c.queue
+def _remove_oldest(q: _Queue, c: Compat) -> Any:
+    """Take out the item that was put first, or answer `_GONE` as `_remove` does."""
     if q._kind != "lifo":
-        return fetch(q, c)
-    item = queue.popleft() if hasattr(queue, "popleft") else queue.pop(0)
+        return _remove(q, c)
+    queue = c.queue
+    try:
+        item = queue.popleft() if hasattr(queue, "popleft") else queue.pop(0)
+    except IndexError:
+        if size(q, c):
+            raise
+        return _GONE
     if c.load is not None:
         c.load.remove(item)
     return item
@@ -198,10 +205,17 @@ def _insert(q: _Queue, c: Compat, item: Any, weight: int) -> None:
         c.high_water = now
 
 
+_GONE: Any = object()
+
+
 def _remove(q: _Queue, c: Compat) -> Any:
-    item = fetch(q, c)
-    c.gets += 1
-    return item
+    """Take out the next item; `_GONE` if a signal handler was quicker: its thread's is the mutex."""
+    try:
+        return fetch(q, c)
+    except IndexError:
+        if size(q, c):
+            raise
+        return _GONE
 
 
 def _freed(c: Compat, n: int) -> int:
@@ -266,14 +280,10 @@ def get(q: _Queue, block: bool = True, timeout: Any = None) -> Any:
         with c.lock:
             while True:
                 _await_item(q, c, block, timeout)
-                try:
-                    item = _remove(q, c)
-                except IndexError:
-                    if size(q, c):
-                        raise
-                    # The mutex is re-entrant: a signal handler in this thread took the item.
-                    continue
-                break
+                item = _remove(q, c)
+                if item is not _GONE:
+                    break
+            c.gets += 1
             freed = _freed(c, 1)
             if c.waiters[GIVERS]:
                 c.notify_threads(GIVERS, freed)
@@ -346,10 +356,11 @@ def _take_many(q: _Queue, c: Compat, max_items: int) -> list[Any]:
     items: list[Any] = []
     try:
         while len(items) < max_items and size(q, c):
-            items.append(_remove(q, c))
-    except IndexError:
-        if size(q, c):
-            raise  # otherwise a signal handler in this thread took it, as in get()
+            item = _remove(q, c)
+            if item is _GONE:
+                break
+            items.append(item)
+            c.gets += 1
     finally:
         if items:
             c.notify(GIVERS, _freed(c, len(items)))
@@ -433,8 +444,7 @@ def shutdown(q: _Queue, immediate: bool = False) -> None:
             c.is_shutdown = True
             if immediate:
                 c.drained = True
-                while size(q, c):
-                    dropped.append(_remove_unseen(q, c))
+                _remove_all(q, c, dropped)
                 c.notify(JOINERS, ALL)
             c.notify(TAKERS, ALL)
             c.notify(GIVERS, ALL)
@@ -442,12 +452,14 @@ def shutdown(q: _Queue, immediate: bool = False) -> None:
         settle(q, c)
 
 
-def _remove_unseen(q: _Queue, c: Compat) -> Any:
-    """Take out an item that nobody gets; it counts as done."""
-    item = fetch(q, c)
-    if c.unfinished > 0:
-        c.unfinished -= 1
-    return item
+def _remove_all(q: _Queue, c: Compat, removed: list[Any]) -> None:
+    """Take out what nobody will get; it counts as done."""
+    while size(q, c):
+        item = _remove(q, c)
+        if item is not _GONE:
+            removed.append(item)
+            if c.unfinished > 0:
+                c.unfinished -= 1
 
 
 def peek(q: _Queue) -> Any:
@@ -474,8 +486,7 @@ def clear(q: _Queue) -> int:
                 c.queue.clear()
                 c.unfinished = max(c.unfinished - len(removed), 0)
             else:
-                while size(q, c):
-                    removed.append(_remove_unseen(q, c))
+                _remove_all(q, c, removed)
             if removed:
                 if not c.unfinished:
                     c.notify(JOINERS, ALL)

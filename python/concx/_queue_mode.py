@@ -15,8 +15,10 @@ queue that its thread is working on. Tasks are woken after the mutex has been le
 
 from __future__ import annotations
 
+import _thread
 import os
 import queue as _std
+import sys
 import threading
 import weakref
 from collections import deque
@@ -24,7 +26,7 @@ from heapq import heapify, heappop, heappush
 from itertools import chain, repeat
 from operator import eq, index
 from types import MethodType
-from typing import Any, cast
+from typing import Any
 
 from concx._core import QueueBase
 
@@ -50,6 +52,28 @@ _Queue = Any  # a QueueBase; hooks and attributes may be anybody's
 _ABSENT: Any = object()  # a subclass's `_init` need not set `queue`
 
 
+class _CarefulRLock(_thread.RLock):  # type: ignore[misc]  # final in the stubs only
+    """An RLock that `with` does not leak on Python 3.14.
+
+    There, and there only, a signal handler may raise between `__enter__` and the block.
+    """
+
+    _recursion_count: Any
+
+    def __enter__(self, blocking: bool = True, timeout: float = -1) -> bool:
+        before = self._recursion_count()
+        try:
+            taken = self.acquire(blocking, timeout)
+        except BaseException:
+            if self._recursion_count() > before:
+                self.release()
+            raise
+        return taken
+
+
+_RLock: Any = _CarefulRLock if sys.version_info[:2] == (3, 14) else _thread.RLock
+
+
 class Mutex:
     """The lock of a queue: a `threading.Lock` that its holder may take again.
 
@@ -69,7 +93,7 @@ class Mutex:
 
     def __init__(self, q: _Queue) -> None:
         self._queue = weakref.ref(q)
-        self.lock = cast(Any, threading.RLock())
+        self.lock = _RLock()
         self.owed: deque[tuple[int, int]] = deque()
         # What threading.Condition takes from its lock.
         self._release_save = self.lock._release_save
@@ -108,7 +132,13 @@ class Mutex:
 
     def __enter__(self) -> bool:
         self._switch()
-        taken: bool = self.lock.acquire()
+        held = self._is_owned()
+        try:
+            taken: bool = self.lock.acquire()
+        except BaseException:  # a signal handler's, before or after it was taken
+            if not held and self._is_owned():
+                self.lock.release()
+            raise
         return taken
 
     def __exit__(self, *args: object) -> None:
