@@ -331,16 +331,7 @@ await_time_is_up(AwaitObject *self, PyObject *unused)
     }
     Py_CLEAR(self->timer);
     end(self);
-    PyObject *done = future == NULL ? NULL : PyObject_CallMethod(future, "done", NULL);
-    PyObject *set = done != Py_False ? Py_XNewRef(done)
-                                     : PyObject_CallMethod(future, "set_result", "O", Py_None);
-    bool failed = future != NULL && set == NULL;
-    Py_XDECREF(future);
-    Py_XDECREF(done);
-    Py_XDECREF(set);
-    if (failed) {
-        return NULL;
-    }
+    cxb_future_resolve(future);
     Py_RETURN_NONE;
 }
 

@@ -65,4 +65,12 @@ struct AwaitObject {
 PyObject *cxb_await_new(struct cxb_state *state, const struct cxb_await_ops *ops, PyObject *owner,
                         PyObject *item, bool block, const struct cxb_timeout *timeout);
 
+/* The end of an attempt with a value to hand over, or with NULL and an exception. */
+static inline enum cxb_step
+cxb_finished(PyObject *value, PyObject **result)
+{
+    *result = value;
+    return value == NULL ? CXB_FAILED : CXB_DONE;
+}
+
 #endif

@@ -116,6 +116,43 @@ cxb_wait(struct cx_waiter *waiter, int64_t deadline)
     }
 }
 
+/* Whether an event loop runs in this thread: blocking here freezes it. */
+static bool
+loop_runs_here(struct cxb_state *state)
+{
+    PyObject *loop = cxb_running_loop(state);
+    bool runs = loop != NULL && loop != Py_None;
+    Py_XDECREF(loop);
+    PyErr_Clear();
+    return runs;
+}
+
+enum cxb_wait
+cxb_wait_counted(struct cxb_state *state, struct cx_waiter *waiter, int64_t deadline,
+                 struct cxb_waits *waits)
+{
+    if (loop_runs_here(state)) {
+        cx_fetch_add_relaxed(&waits->on_loop, 1);
+    }
+    int64_t since = cx_now();
+    enum cxb_wait how = cxb_wait(waiter, deadline);
+    cx_fetch_add_relaxed(&waits->ns, (uint64_t)(cx_now() - since));
+    return how;
+}
+
+struct cx_waiter *
+cxb_waiter_borrow(struct cxb_limit *limit)
+{
+    if (limit->deadline == 0 && cxb_timeout_start(&limit->timeout, &limit->deadline) < 0) {
+        return NULL;
+    }
+    struct cx_waiter *waiter = cx_waiter_borrow();
+    if (waiter == NULL) {
+        PyErr_NoMemory();
+    }
+    return waiter;
+}
+
 void
 cxb_deliver_slow(struct cxb_state *state, struct cx_wakes *wakes)
 {
@@ -129,16 +166,6 @@ cxb_deliver_slow(struct cxb_state *state, struct cx_wakes *wakes)
         cx_port_unref(edges[i]);
     }
     cxb_error_put_back(error);
-}
-
-bool
-cxb_loop_runs_here(struct cxb_state *state)
-{
-    PyObject *loop = cxb_running_loop(state);
-    bool runs = loop != NULL && loop != Py_None;
-    Py_XDECREF(loop);
-    PyErr_Clear();
-    return runs;
 }
 
 #if !CX_WITH_GIL

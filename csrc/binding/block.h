@@ -9,6 +9,7 @@
 #define CX_BINDING_BLOCK_H
 
 #include "binding/module.h"
+#include "binding/timeout.h"
 #include "core/port.h"
 
 enum cxb_wait {
@@ -22,6 +23,19 @@ enum cxb_wait {
 /* `waiter` is a thread's and enlisted; `deadline` as in core/clock.h. */
 enum cxb_wait cxb_wait(struct cx_waiter *waiter, int64_t deadline);
 
+/* What an object's blocked threads amounted to; relaxed. */
+struct cxb_waits {
+    uint64_t ns;      /* spent blocked */
+    uint64_t on_loop; /* blocked in the thread of a running event loop */
+};
+
+/* cxb_wait, with an account of it. */
+enum cxb_wait cxb_wait_counted(struct cxb_state *state, struct cx_waiter *waiter, int64_t deadline,
+                               struct cxb_waits *waits);
+
+/* A thread's waiter to enlist, with the deadline of its wait set; NULL with an exception. */
+struct cx_waiter *cxb_waiter_borrow(struct cxb_limit *limit);
+
 /* Delivers claimed wakes; runs Python code (the loop's call_soon_threadsafe), so no lock is held.
  * Keeps the exception in flight. */
 void cxb_deliver_slow(struct cxb_state *state, struct cx_wakes *wakes);
@@ -33,8 +47,5 @@ cxb_deliver(struct cxb_state *state, struct cx_wakes *wakes)
         cxb_deliver_slow(state, wakes);
     }
 }
-
-/* Whether an event loop runs in this thread: blocking here freezes it.  Never fails. */
-bool cxb_loop_runs_here(struct cxb_state *state);
 
 #endif

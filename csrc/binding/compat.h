@@ -91,14 +91,4 @@ cxb_dict_get(PyObject *dict, PyObject *key, PyObject **value)
 #define CXB_END_CRITICAL }
 #endif
 
-static inline bool
-cxb_finalizing(void)
-{
-#if PY_VERSION_HEX >= 0x030D0000
-    return Py_IsFinalizing();
-#else
-    return _Py_IsFinalizing();
-#endif
-}
-
 #endif

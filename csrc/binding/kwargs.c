@@ -51,3 +51,32 @@ cxb_bind(const struct cxb_signature *signature, PyObject *const *args, Py_ssize_
     }
     return 0;
 }
+
+int
+cxb_bind_call(const struct cxb_signature *signature, PyObject *const *args, Py_ssize_t nargs,
+              PyObject *kwnames, struct cxb_call *call)
+{
+    PyObject *out[3] = {NULL};
+    if (cxb_bind(signature, args, nargs, kwnames, out) < 0) {
+        return -1;
+    }
+    PyObject **waiting = out + signature->required;
+    int block = cxb_truth(waiting[0], 1);
+    *call = (struct cxb_call){
+        .what = signature->required > 0 ? out[0] : NULL, .timeout = waiting[1], .block = block > 0};
+    return block < 0 ? -1 : 0;
+}
+
+int
+cxb_max_items(PyObject *object, Py_ssize_t *max)
+{
+    *max = PyNumber_AsSsize_t(object, PyExc_OverflowError);
+    if (*max == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (*max < 0) {
+        PyErr_Format(PyExc_ValueError, "'max_items' must be a non-negative number, got %zd", *max);
+        return -1;
+    }
+    return 0;
+}

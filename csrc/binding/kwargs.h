@@ -18,6 +18,24 @@ struct cxb_signature {
 int cxb_bind(const struct cxb_signature *signature, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames, PyObject **out);
 
+/* The arguments of an operation that may wait: ([what,] block=True, timeout=None). */
+struct cxb_call {
+    PyObject *what; /* NULL where the signature has none */
+    PyObject *timeout;
+    bool block;
+};
+
+/* 0, or -1 with an exception.  `what` comes first if it is required. */
+int cxb_bind_call(const struct cxb_signature *signature, PyObject *const *args, Py_ssize_t nargs,
+                  PyObject *kwnames, struct cxb_call *call);
+
+/* `max_items`, which is not negative: 0, or -1 with an exception. */
+int cxb_max_items(PyObject *object, Py_ssize_t *max);
+
+/* A method of that kind in a method table. */
+#define CXB_FASTCALL(function)                                                                     \
+    (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS
+
 /* The truth of an argument that may be missing: 0, 1, or -1 with an exception. */
 static inline int
 cxb_truth(PyObject *object, int missing)

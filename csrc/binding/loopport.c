@@ -37,11 +37,9 @@ cxb_running_loop(struct cxb_state *state)
     return function == NULL ? NULL : PyObject_CallNoArgs(function);
 }
 
-/* Resolves the loop future of a waiter, in its loop's thread, unless it is done already. */
-static void
-resolve(struct cx_waiter *waiter)
+void
+cxb_future_resolve(PyObject *future)
 {
-    PyObject *future = cx_xchg_acq_rel(&waiter->future, NULL);
     if (future == NULL) {
         return;
     }
@@ -54,6 +52,14 @@ resolve(struct cx_waiter *waiter)
     Py_XDECREF(done);
     Py_XDECREF(set);
     Py_DECREF(future);
+}
+
+/* Brings a granted wake, in the thread of its loop. */
+static void
+resolve(struct cx_waiter *waiter)
+{
+    cxb_future_resolve(cx_xchg_acq_rel(&waiter->future, NULL));
+    cx_waiter_unref(waiter);
 }
 
 /* The loop will never come: what was granted to its tasks goes back to where it came from. */
@@ -105,7 +111,6 @@ drain(struct cxb_state *state, struct cx_port *port)
     while (waiter != NULL) {
         struct cx_waiter *next = waiter->next;
         resolve(waiter);
-        cx_waiter_unref(waiter);
         waiter = next;
     }
     if (more && cx_xchg_acq_rel(&port->armed, 1) == 0) {
@@ -270,7 +275,6 @@ cxb_port_shortcut(struct cxb_state *state, struct cx_wakes *wakes)
         PyObject *its = waiter->kind == CX_TASK ? cxb_weakref_get(waiter->port->loop) : NULL;
         if (its == loop) {
             resolve(waiter);
-            cx_waiter_unref(waiter);
         }
         else {
             wakes->waiters[kept++] = waiter;

@@ -3,7 +3,14 @@
 
 #include "binding/block.h"
 
-static struct cxb_type_entry type_table[] = {
+/* One entry of the type table: where the type is kept and what it is made from. */
+struct type_entry {
+    PyType_Spec *spec;
+    size_t offset; /* in cxb_state */
+    bool is_public;
+};
+
+static struct type_entry type_table[] = {
 #define ENTRY(name, is_public)                                                                     \
     {&cxb_##name##_spec, offsetof(struct cxb_state, name##_type), is_public}
     ENTRY(await, false),    ENTRY(loopport, false), ENTRY(token, false),

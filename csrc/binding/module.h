@@ -48,13 +48,6 @@ cxb_state_of_module(PyObject *module)
 /* Fills *slot with the attribute of a module once; a borrowed reference, or NULL with an error. */
 PyObject *cxb_import_once(PyObject **slot, const char *module, const char *attribute);
 
-/* One entry of the type table: where the type is kept and what it is made from. */
-struct cxb_type_entry {
-    PyType_Spec *spec;
-    size_t offset; /* in cxb_state */
-    bool is_public;
-};
-
 extern PyType_Spec cxb_await_spec, cxb_loopport_spec, cxb_token_spec, cxb_queuebase_spec,
     cxb_simplequeue_spec, cxb_consumer_spec, cxb_ringqueue_spec, cxb_spscqueue_spec, cxb_stack_spec,
     cxb_ringiter_spec;

@@ -31,8 +31,7 @@ typedef struct {
     PyObject *compat;   /* the state of the compatibility mode; NULL: native */
     PyObject *lazy[4];  /* mutex, not_empty, not_full, all_tasks_done once asked for */
     PyObject *weakrefs; /* SimpleQueue's; the Python classes have their own */
-    uint64_t wait_ns;   /* spent blocked, relaxed */
-    uint64_t blocked_on_loop;
+    struct cxb_waits waits;
     bool own_put, own_get; /* overridden: the _nowait forms go through them; relaxed */
     bool own_hooks;        /* a hook is overridden: never native */
     bool simple;           /* a SimpleQueue: no compatibility mode */
@@ -49,6 +48,7 @@ enum cx_status cxb_queue_try_get(QueueObject *q, struct cx_queue_op *op, struct 
 enum cx_status cxb_queue_try_peek(QueueObject *q, struct cx_queue_op *op);
 enum cx_status cxb_queue_fill(QueueObject *q, struct cx_queue_op *op);
 void cxb_queue_give_back(QueueObject *q, struct cx_node *node);
+void cxb_queue_leave(QueueObject *q, struct cx_waitlist *list, struct cx_node *node);
 PyObject *cxb_queue_too_big(QueueObject *q, int64_t weight);
 PyObject *cxb_queue_put(QueueObject *q, PyObject *item, bool block, PyObject *timeout);
 PyObject *cxb_queue_get(QueueObject *q, bool block, PyObject *timeout);

@@ -14,37 +14,22 @@ failed(AwaitObject *self, enum cx_status status)
     return CXB_FAILED;
 }
 
-static enum cxb_step
-finished(PyObject *value, PyObject **result)
-{
-    *result = value;
-    return value == NULL ? CXB_FAILED : CXB_DONE;
-}
-
-static void
-leave(QueueObject *q, struct cx_waitlist *list, struct cx_node *node)
-{
-    struct cx_wakes wakes = CX_WAKES_INIT;
-    cx_queue_leave(&q->core, list, node, &wakes);
-    cxb_queue_deliver(q, &wakes);
-}
-
 static void
 leave_takers(PyObject *owner, struct cx_node *node)
 {
-    leave((QueueObject *)owner, &((QueueObject *)owner)->core.takers, node);
+    cxb_queue_leave((QueueObject *)owner, &((QueueObject *)owner)->core.takers, node);
 }
 
 static void
 leave_givers(PyObject *owner, struct cx_node *node)
 {
-    leave((QueueObject *)owner, &((QueueObject *)owner)->core.givers, node);
+    cxb_queue_leave((QueueObject *)owner, &((QueueObject *)owner)->core.givers, node);
 }
 
 static void
 leave_joiners(PyObject *owner, struct cx_node *node)
 {
-    leave((QueueObject *)owner, &((QueueObject *)owner)->core.joiners, node);
+    cxb_queue_leave((QueueObject *)owner, &((QueueObject *)owner)->core.joiners, node);
 }
 
 /* A wake "look again" of the compatibility mode that was not used goes to the next. */
@@ -111,7 +96,7 @@ compat_attempt(AwaitObject *self, struct cx_node *node, struct cx_waitlist *list
     }
     PyObject *error = cxb_error_set_aside();
     if (cx_waiter_decide(node->waiter, CX_CANCELLED)) {
-        leave(queue_of(self), list, node);
+        cxb_queue_leave(queue_of(self), list, node);
     }
     else if (cx_waiter_settle(node->waiter, CX_RETURNED)) {
         pass_on(queue_of(self), list);
@@ -137,7 +122,7 @@ get_attempt(AwaitObject *self, struct cx_node *node, PyObject **result)
     enum cx_status status = cxb_queue_try_get(q, &op, node);
     switch (status) {
     case CX_OK:
-        return finished(op.item, result);
+        return cxb_finished(op.item, result);
     case CX_WAIT:
         return CXB_MUST_WAIT;
     case CX_MOVED:
@@ -155,7 +140,7 @@ get_granted(AwaitObject *self, struct cx_node *node, PyObject **result)
 {
     switch (node->status) {
     case CX_OK:
-        return finished(node->item, result);
+        return cxb_finished(node->item, result);
     case CX_MOVED:
         return CXB_MUST_WAIT;
     default:
@@ -222,7 +207,7 @@ compat_try_get_many(AwaitObject *self)
 static enum cxb_step
 with_rest(AwaitObject *self, PyObject *first, PyObject **result)
 {
-    return finished(cxb_queue_with_rest(queue_of(self), first, self->n), result);
+    return cxb_finished(cxb_queue_with_rest(queue_of(self), first, self->n), result);
 }
 
 static enum cxb_step
@@ -231,7 +216,7 @@ get_many_attempt(AwaitObject *self, struct cx_node *node, PyObject **result)
     QueueObject *q = queue_of(self);
     struct cx_queue_op op;
     if (self->n == 0) {
-        return finished(PyList_New(0), result);
+        return cxb_finished(PyList_New(0), result);
     }
     cx_queue_op_init(&op, NULL, 1);
     enum cx_status status = cxb_queue_try_get(q, &op, node);
@@ -323,7 +308,7 @@ put_attempt(AwaitObject *self, struct cx_node *node, PyObject **result)
     enum cx_status status = put_one(self, self->item, node);
     switch (status) {
     case CX_OK:
-        return finished(Py_NewRef(Py_None), result);
+        return cxb_finished(Py_NewRef(Py_None), result);
     case CX_WAIT:
         return CXB_MUST_WAIT;
     case CX_MOVED:
@@ -342,7 +327,7 @@ put_granted(AwaitObject *self, struct cx_node *node, PyObject **result)
     enum cx_status status = fill_slot(self, self->item, node);
     switch (status) {
     case CX_OK:
-        return finished(Py_NewRef(Py_None), result);
+        return cxb_finished(Py_NewRef(Py_None), result);
     case CX_MOVED:
         return CXB_MUST_WAIT;
     default:
@@ -396,7 +381,7 @@ put_many_ended(AwaitObject *self, enum cx_status why, PyObject **result)
     if (why == CX_CLOSED && self->done == 0) {
         return failed(self, why);
     }
-    return finished(PyLong_FromSsize_t(self->done), result);
+    return cxb_finished(PyLong_FromSsize_t(self->done), result);
 }
 
 static enum cxb_step
@@ -500,7 +485,7 @@ join_attempt(AwaitObject *self, struct cx_node *node, PyObject **result)
     QueueObject *q = queue_of(self);
     switch (cx_queue_join(&q->core, node)) {
     case CX_OK:
-        return finished(Py_NewRef(Py_None), result);
+        return cxb_finished(Py_NewRef(Py_None), result);
     case CX_WAIT:
         return CXB_MUST_WAIT;
     case CX_FULL:
@@ -515,7 +500,7 @@ static enum cxb_step
 join_granted(AwaitObject *self, struct cx_node *node, PyObject **result)
 {
     (void)self;
-    return node->status == CX_MOVED ? CXB_MUST_WAIT : finished(Py_NewRef(Py_None), result);
+    return node->status == CX_MOVED ? CXB_MUST_WAIT : cxb_finished(Py_NewRef(Py_None), result);
 }
 
 static const struct cxb_await_ops join_ops = {

@@ -271,8 +271,8 @@ cxb_queue_account(QueueObject *q)
         "(KKKKIIIKdKK)", (unsigned long long)view.stats.puts, (unsigned long long)view.stats.gets,
         (unsigned long long)view.stats.blocked_puts, (unsigned long long)view.stats.blocked_gets,
         view.givers, view.takers, view.joiners, (unsigned long long)view.stats.high_water,
-        (double)cx_load_relaxed(&q->wait_ns) / 1e9, (unsigned long long)view.stats.dropped,
-        (unsigned long long)cx_load_relaxed(&q->blocked_on_loop));
+        (double)cx_load_relaxed(&q->waits.ns) / 1e9, (unsigned long long)view.stats.dropped,
+        (unsigned long long)cx_load_relaxed(&q->waits.on_loop));
 }
 
 PyObject *

@@ -18,30 +18,38 @@ static const struct cxb_signature get_many_signature = {
 static const struct cxb_signature shutdown_signature = {"shutdown", 0, {"immediate", NULL}};
 static const struct cxb_signature join_async_signature = {"join_async", 0, {"timeout", NULL}};
 
-#define FASTCALL(function) (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS
-
 static PyObject *
-put_general(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
-            PyObject *(*put)(QueueObject *, PyObject *, bool, PyObject *))
+call_put(QueueObject *q, const struct cxb_signature *signature, PyObject *const *args,
+         Py_ssize_t nargs, PyObject *kwnames,
+         PyObject *(*put)(QueueObject *, PyObject *, bool, PyObject *))
 {
-    PyObject *out[3];
-    if (cxb_bind(&put_signature, args, nargs, kwnames, out) < 0) {
-        return NULL;
-    }
-    int block = cxb_truth(out[1], 1);
-    return block < 0 ? NULL : put(q, out[0], block, out[2]);
+    struct cxb_call call;
+    return cxb_bind_call(signature, args, nargs, kwnames, &call) < 0
+               ? NULL
+               : put(q, call.what, call.block, call.timeout);
 }
 
 static PyObject *
-get_general(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
-            PyObject *(*get)(QueueObject *, bool, PyObject *))
+call_get(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+         PyObject *(*get)(QueueObject *, bool, PyObject *))
 {
-    PyObject *out[2];
-    if (cxb_bind(&get_signature, args, nargs, kwnames, out) < 0) {
+    struct cxb_call call;
+    return cxb_bind_call(&get_signature, args, nargs, kwnames, &call) < 0
+               ? NULL
+               : get(q, call.block, call.timeout);
+}
+
+static PyObject *
+call_get_many(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+              PyObject *(*get)(QueueObject *, Py_ssize_t, bool, PyObject *))
+{
+    struct cxb_call call;
+    Py_ssize_t max;
+    if (cxb_bind_call(&get_many_signature, args, nargs, kwnames, &call) < 0 ||
+        cxb_max_items(call.what, &max) < 0) {
         return NULL;
     }
-    int block = cxb_truth(out[0], 1);
-    return block < 0 ? NULL : get(q, block, out[1]);
+    return get(q, max, call.block, call.timeout);
 }
 
 static PyObject *
@@ -54,7 +62,7 @@ queue_put(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwn
         }
         Py_DECREF(args[0]);
     }
-    return put_general(q, args, nargs, kwnames, cxb_queue_put);
+    return call_put(q, &put_signature, args, nargs, kwnames, cxb_queue_put);
 }
 
 static PyObject *
@@ -64,7 +72,7 @@ queue_get(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwn
     if (CX_LIKELY(nargs == 0 && kwnames == NULL) && CX_LIKELY(cx_queue_get_fast(&q->core, &item))) {
         return item;
     }
-    return get_general(q, args, nargs, kwnames, cxb_queue_get);
+    return call_get(q, args, nargs, kwnames, cxb_queue_get);
 }
 
 /* Calls the overridden method `name` with block=False, as the standard library's _nowait forms do. */
@@ -118,69 +126,37 @@ queue_get_nowait(QueueObject *q, PyObject *unused)
 static PyObject *
 queue_put_async(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    return put_general(q, args, nargs, kwnames, cxb_queue_put_async);
+    return call_put(q, &put_signature, args, nargs, kwnames, cxb_queue_put_async);
 }
 
 static PyObject *
 queue_get_async(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    return get_general(q, args, nargs, kwnames, cxb_queue_get_async);
-}
-
-static PyObject *
-put_many_general(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
-                 PyObject *(*put)(QueueObject *, PyObject *, bool, PyObject *))
-{
-    PyObject *out[3];
-    if (cxb_bind(&put_many_signature, args, nargs, kwnames, out) < 0) {
-        return NULL;
-    }
-    int block = cxb_truth(out[1], 1);
-    return block < 0 ? NULL : put(q, out[0], block, out[2]);
-}
-
-static PyObject *
-get_many_general(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
-                 PyObject *(*get)(QueueObject *, Py_ssize_t, bool, PyObject *))
-{
-    PyObject *out[3];
-    if (cxb_bind(&get_many_signature, args, nargs, kwnames, out) < 0) {
-        return NULL;
-    }
-    int block = cxb_truth(out[1], 1);
-    Py_ssize_t max = PyNumber_AsSsize_t(out[0], PyExc_OverflowError);
-    if (block < 0 || (max == -1 && PyErr_Occurred())) {
-        return NULL;
-    }
-    if (max < 0) {
-        PyErr_Format(PyExc_ValueError, "'max_items' must be a non-negative number, got %zd", max);
-        return NULL;
-    }
-    return get(q, max, block, out[2]);
+    return call_get(q, args, nargs, kwnames, cxb_queue_get_async);
 }
 
 static PyObject *
 queue_put_many(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    return put_many_general(q, args, nargs, kwnames, cxb_queue_put_many);
+    return call_put(q, &put_many_signature, args, nargs, kwnames, cxb_queue_put_many);
 }
 
 static PyObject *
 queue_get_many(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    return get_many_general(q, args, nargs, kwnames, cxb_queue_get_many);
+    return call_get_many(q, args, nargs, kwnames, cxb_queue_get_many);
 }
 
 static PyObject *
 queue_put_many_async(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    return put_many_general(q, args, nargs, kwnames, cxb_queue_put_many_async);
+    return call_put(q, &put_many_signature, args, nargs, kwnames, cxb_queue_put_many_async);
 }
 
 static PyObject *
 queue_get_many_async(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    return get_many_general(q, args, nargs, kwnames, cxb_queue_get_many_async);
+    return call_get_many(q, args, nargs, kwnames, cxb_queue_get_many_async);
 }
 
 static PyObject *
@@ -311,20 +287,18 @@ queue_reduce(QueueObject *q, PyObject *unused)
     return NULL;
 }
 
-#define DOC(text) PyDoc_STR(text)
-
 /* What bind_methods puts on every final class, so that CPython can specialise the calls. */
 PyMethodDef cxb_queue_methods[] = {
-    {"put", FASTCALL(queue_put), PyDoc_STR(PUT_DOC)},
-    {"get", FASTCALL(queue_get), PyDoc_STR(GET_DOC)},
-    {"put_nowait", FASTCALL(queue_put_nowait), PyDoc_STR(PUT_NOWAIT_DOC)},
+    {"put", CXB_FASTCALL(queue_put), PyDoc_STR(PUT_DOC)},
+    {"get", CXB_FASTCALL(queue_get), PyDoc_STR(GET_DOC)},
+    {"put_nowait", CXB_FASTCALL(queue_put_nowait), PyDoc_STR(PUT_NOWAIT_DOC)},
     {"get_nowait", (PyCFunction)queue_get_nowait, METH_NOARGS, PyDoc_STR(GET_NOWAIT_DOC)},
-    {"put_async", FASTCALL(queue_put_async), PyDoc_STR(PUT_ASYNC_DOC)},
-    {"get_async", FASTCALL(queue_get_async), PyDoc_STR(GET_ASYNC_DOC)},
-    {"put_many", FASTCALL(queue_put_many), PyDoc_STR(PUT_MANY_DOC)},
-    {"get_many", FASTCALL(queue_get_many), PyDoc_STR(GET_MANY_DOC)},
-    {"put_many_async", FASTCALL(queue_put_many_async), PyDoc_STR(PUT_MANY_ASYNC_DOC)},
-    {"get_many_async", FASTCALL(queue_get_many_async), PyDoc_STR(GET_MANY_ASYNC_DOC)},
+    {"put_async", CXB_FASTCALL(queue_put_async), PyDoc_STR(PUT_ASYNC_DOC)},
+    {"get_async", CXB_FASTCALL(queue_get_async), PyDoc_STR(GET_ASYNC_DOC)},
+    {"put_many", CXB_FASTCALL(queue_put_many), PyDoc_STR(PUT_MANY_DOC)},
+    {"get_many", CXB_FASTCALL(queue_get_many), PyDoc_STR(GET_MANY_DOC)},
+    {"put_many_async", CXB_FASTCALL(queue_put_many_async), PyDoc_STR(PUT_MANY_ASYNC_DOC)},
+    {"get_many_async", CXB_FASTCALL(queue_get_many_async), PyDoc_STR(GET_MANY_ASYNC_DOC)},
     {"qsize", (PyCFunction)cxb_queue_qsize, METH_NOARGS, PyDoc_STR(QSIZE_DOC)},
     {"empty", (PyCFunction)queue_empty, METH_NOARGS, PyDoc_STR(EMPTY_DOC)},
     {"full", (PyCFunction)queue_full, METH_NOARGS, PyDoc_STR(FULL_DOC)},
@@ -333,8 +307,8 @@ PyMethodDef cxb_queue_methods[] = {
     {"consume", (PyCFunction)queue_consume, METH_NOARGS, PyDoc_STR(CONSUME_DOC)},
     {"task_done", (PyCFunction)queue_task_done, METH_NOARGS, PyDoc_STR(TASK_DONE_DOC)},
     {"join", (PyCFunction)queue_join, METH_NOARGS, PyDoc_STR(JOIN_DOC)},
-    {"join_async", FASTCALL(queue_join_async), PyDoc_STR(JOIN_ASYNC_DOC)},
-    {"shutdown", FASTCALL(queue_shutdown), PyDoc_STR(SHUTDOWN_DOC)},
+    {"join_async", CXB_FASTCALL(queue_join_async), PyDoc_STR(JOIN_ASYNC_DOC)},
+    {"shutdown", CXB_FASTCALL(queue_shutdown), PyDoc_STR(SHUTDOWN_DOC)},
     {"stats", (PyCFunction)queue_stats, METH_NOARGS, PyDoc_STR(STATS_DOC)},
     {NULL, NULL, 0, NULL},
 };
@@ -346,31 +320,7 @@ static PyMethodDef private_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* bind_methods(cls): the public methods as cls's own, because CPython specialises a call only where
- * the method is defined on the object's own type. */
-static PyObject *
-bind_methods(PyObject *module, PyObject *cls)
-{
-    struct cxb_state *state = cxb_state_of_module(module);
-    if (!PyType_Check(cls) || !PyType_IsSubtype((PyTypeObject *)cls, state->queuebase_type)) {
-        PyErr_Format(PyExc_TypeError, "bind_methods() takes a subclass of QueueBase, got %R", cls);
-        return NULL;
-    }
-    for (PyMethodDef *def = cxb_queue_methods; def->ml_name != NULL; def++) {
-        PyObject *method = PyDescr_NewMethod((PyTypeObject *)cls, def);
-        if (method == NULL || PyObject_SetAttrString(cls, def->ml_name, method) < 0) {
-            Py_XDECREF(method);
-            return NULL;
-        }
-        Py_DECREF(method);
-    }
-    return Py_NewRef(cls);
-}
-
-static PyMethodDef bind_methods_def = {"bind_methods", bind_methods, METH_O,
-                                       DOC("bind_methods(cls, /)\n--\n\nPut the native methods on "
-                                           "a final class of the queue family.")};
-
+/* Puts the methods of a table on a type as its own, but for those named in `without`. */
 static int
 add_methods(PyTypeObject *type, PyMethodDef *table, const char *const *without)
 {
@@ -389,6 +339,24 @@ add_methods(PyTypeObject *type, PyMethodDef *table, const char *const *without)
     }
     return 0;
 }
+
+/* bind_methods(cls): the public methods as cls's own, because CPython specialises a call only where
+ * the method is defined on the object's own type. */
+static PyObject *
+bind_methods(PyObject *module, PyObject *cls)
+{
+    struct cxb_state *state = cxb_state_of_module(module);
+    if (!PyType_Check(cls) || !PyType_IsSubtype((PyTypeObject *)cls, state->queuebase_type)) {
+        PyErr_Format(PyExc_TypeError, "bind_methods() takes a subclass of QueueBase, got %R", cls);
+        return NULL;
+    }
+    return add_methods((PyTypeObject *)cls, cxb_queue_methods, NULL) < 0 ? NULL : Py_NewRef(cls);
+}
+
+static PyMethodDef bind_methods_def = {
+    "bind_methods", bind_methods, METH_O,
+    PyDoc_STR("bind_methods(cls, /)\n--\n\nPut the native methods on "
+              "a final class of the queue family.")};
 
 int
 cxb_queue_exec(PyObject *module)

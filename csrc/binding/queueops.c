@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "binding/queue.h"
 
-#include "core/clock.h"
-
 /* What keeps less() from running Python code: exact types whose comparison is plain C. */
 static bool
 is_plain(PyObject *object)
@@ -217,44 +215,17 @@ cxb_queue_give_back(QueueObject *q, struct cx_node *node)
     PyObject *dropped = cx_queue_give_back(&q->core, node, &wakes);
     cxb_queue_deliver(q, &wakes);
     Py_XDECREF(dropped);
-    if (q->compat != NULL) {
+    if (cxb_queue_is_moved(q)) {
         cxb_compat_quietly(q, "reclaim");
     }
 }
 
-static void
-leave(QueueObject *q, struct cx_waitlist *list, struct cx_node *node)
+void
+cxb_queue_leave(QueueObject *q, struct cx_waitlist *list, struct cx_node *node)
 {
     struct cx_wakes wakes = CX_WAKES_INIT;
     cx_queue_leave(&q->core, list, node, &wakes);
     cxb_queue_deliver(q, &wakes);
-}
-
-/* Sleeps, and keeps the account of it. */
-static enum cxb_wait
-wait_here(QueueObject *q, struct cx_waiter *waiter, int64_t deadline)
-{
-    if (cxb_loop_runs_here(q->state)) {
-        cx_fetch_add_relaxed(&q->blocked_on_loop, 1);
-    }
-    int64_t since = cx_now();
-    enum cxb_wait how = cxb_wait(waiter, deadline);
-    cx_fetch_add_relaxed(&q->wait_ns, (uint64_t)(cx_now() - since));
-    return how;
-}
-
-/* A waiter to enlist, with the deadline set; NULL with an exception. */
-static struct cx_waiter *
-borrow_waiter(struct cxb_limit *limit)
-{
-    if (limit->deadline == 0 && cxb_timeout_start(&limit->timeout, &limit->deadline) < 0) {
-        return NULL;
-    }
-    struct cx_waiter *waiter = cx_waiter_borrow();
-    if (waiter == NULL) {
-        PyErr_NoMemory();
-    }
-    return waiter;
 }
 
 /* Blocks until the item of `op` is in: the final status. */
@@ -262,7 +233,7 @@ static enum cx_status
 put_blocking(QueueObject *q, struct cx_queue_op *op, struct cxb_limit *limit)
 {
     for (;;) {
-        struct cx_waiter *waiter = borrow_waiter(limit);
+        struct cx_waiter *waiter = cxb_waiter_borrow(limit);
         if (waiter == NULL) {
             return CX_INTR;
         }
@@ -272,11 +243,11 @@ put_blocking(QueueObject *q, struct cx_queue_op *op, struct cxb_limit *limit)
             cx_waiter_return(waiter);
             return status;
         }
-        enum cxb_wait how = wait_here(q, waiter, limit->deadline);
+        enum cxb_wait how = cxb_wait_counted(q->state, waiter, limit->deadline, &q->waits);
         bool granted = how == CXB_GRANTED || how == CXB_ERROR_LATE;
         status = node->status;
         if (!granted) {
-            leave(q, &q->core.givers, node);
+            cxb_queue_leave(q, &q->core.givers, node);
         }
         cx_waiter_return(waiter);
         if (granted && status == CX_AGAIN) {
@@ -347,7 +318,7 @@ static enum cx_status
 get_blocking(QueueObject *q, struct cx_queue_op *op, struct cxb_limit *limit)
 {
     for (;;) {
-        struct cx_waiter *waiter = borrow_waiter(limit);
+        struct cx_waiter *waiter = cxb_waiter_borrow(limit);
         if (waiter == NULL) {
             return CX_INTR;
         }
@@ -357,7 +328,7 @@ get_blocking(QueueObject *q, struct cx_queue_op *op, struct cxb_limit *limit)
             cx_waiter_return(waiter);
             return status;
         }
-        enum cxb_wait how = wait_here(q, waiter, limit->deadline);
+        enum cxb_wait how = cxb_wait_counted(q->state, waiter, limit->deadline, &q->waits);
         status = node->status;
         op->item = node->item;
         if (how == CXB_ERROR_LATE && status == CX_OK) {
@@ -367,7 +338,7 @@ get_blocking(QueueObject *q, struct cx_queue_op *op, struct cxb_limit *limit)
             return CX_INTR;
         }
         if (how != CXB_GRANTED && how != CXB_ERROR_LATE) {
-            leave(q, &q->core.takers, node);
+            cxb_queue_leave(q, &q->core.takers, node);
         }
         cx_waiter_return(waiter);
         switch (how) {
@@ -417,7 +388,7 @@ cxb_queue_join(QueueObject *q)
 {
     struct cxb_limit limit = {.block = true};
     for (;;) {
-        struct cx_waiter *waiter = borrow_waiter(&limit);
+        struct cx_waiter *waiter = cxb_waiter_borrow(&limit);
         if (waiter == NULL) {
             return NULL;
         }
@@ -425,10 +396,10 @@ cxb_queue_join(QueueObject *q)
         enum cx_status status = cx_queue_join(&q->core, node);
         enum cxb_wait how = CXB_GRANTED;
         if (status == CX_WAIT) {
-            how = wait_here(q, waiter, CX_FOREVER);
+            how = cxb_wait_counted(q->state, waiter, CX_FOREVER, &q->waits);
             status = node->status;
             if (how != CXB_GRANTED && how != CXB_ERROR_LATE) {
-                leave(q, &q->core.joiners, node);
+                cxb_queue_leave(q, &q->core.joiners, node);
             }
         }
         cx_waiter_return(waiter);

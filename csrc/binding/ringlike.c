@@ -149,24 +149,15 @@ wait_turn(RingObject *q, enum cx_ringqueue_side side, struct cxb_limit *limit)
 {
     struct cx_wakes wakes = CX_WAKES_INIT;
     if (limit->deadline == 0) {
-        if (cxb_timeout_start(&limit->timeout, &limit->deadline) < 0) {
-            return -1;
-        }
         (void)cxb_ring_look(q);
     }
-    struct cx_waiter *waiter = cx_waiter_borrow();
+    struct cx_waiter *waiter = cxb_waiter_borrow(limit);
     if (waiter == NULL) {
-        PyErr_NoMemory();
         return -1;
     }
     int answer = 1;
     if (cx_ringqueue_wait(q->core, side, &waiter->node) == CX_WAIT) {
-        if (cxb_loop_runs_here(q->state)) {
-            cx_fetch_add_relaxed(&q->blocked_on_loop, 1);
-        }
-        int64_t since = cx_now();
-        enum cxb_wait how = cxb_wait(waiter, limit->deadline);
-        cx_fetch_add_relaxed(&q->wait_ns, (uint64_t)(cx_now() - since));
+        enum cxb_wait how = cxb_wait_counted(q->state, waiter, limit->deadline, &q->waits);
         if (how == CXB_ERROR_LATE) {
             cx_ringqueue_pass_on(q->core, side, &wakes);
         }

@@ -24,8 +24,7 @@ typedef struct {
     PyObject *weakrefs;
     bool ints;           /* words are int64, not references */
     uint64_t high_water; /* the greatest length that was looked at, relaxed */
-    uint64_t wait_ns;    /* spent blocked, relaxed */
-    uint64_t blocked_on_loop;
+    struct cxb_waits waits;
 } RingObject;
 
 /* A new object of a subtype of one of the three; NULL with an exception. */
@@ -72,9 +71,6 @@ int cxb_ring_clear(RingObject *q);
 void cxb_ring_dealloc(RingObject *q);
 
 /* ringlikemethods.c: the methods of RingQueue and SpscQueue, and what Stack shares with them. */
-
-#define CXB_FASTCALL(function)                                                                     \
-    (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS
 
 /* get and get_many under whatever name; `async` for the twin. */
 PyObject *cxb_ring_call_get(RingObject *q, const char *function, PyObject *const *args,

@@ -30,13 +30,6 @@ failed(AwaitObject *self, enum cx_ringqueue_side side, enum cx_status why)
     return CXB_FAILED;
 }
 
-static enum cxb_step
-finished(PyObject *value, PyObject **result)
-{
-    *result = value;
-    return value == NULL ? CXB_FAILED : CXB_DONE;
-}
-
 /* Enlists.  False: there is something now, and the node can be enlisted again. */
 static bool
 enlist(AwaitObject *self, enum cx_ringqueue_side side, struct cx_node *node)
@@ -58,7 +51,7 @@ get_attempt(AwaitObject *self, struct cx_node *node, PyObject **result)
         enum cx_status why;
         uint64_t word;
         if (cxb_ring_try_get(q, &word, 1, &why) == 1) {
-            return finished(cxb_ring_item(q, word), result);
+            return cxb_finished(cxb_ring_item(q, word), result);
         }
         if (why != CX_EMPTY || !self->block) {
             return failed(self, CX_GETTERS, why);
@@ -71,13 +64,13 @@ static enum cxb_step
 get_many_attempt(AwaitObject *self, struct cx_node *node, PyObject **result)
 {
     if (self->n == 0) {
-        return finished(PyList_New(0), result);
+        return cxb_finished(PyList_New(0), result);
     }
     do {
         enum cx_status why;
         PyObject *list = cxb_ring_take_list(ring_of(self), self->n, &why);
         if (list != NULL) {
-            return finished(list, result);
+            return cxb_finished(list, result);
         }
         if (why == CX_INTR) {
             return CXB_FAILED;
@@ -100,7 +93,7 @@ put_attempt(AwaitObject *self, struct cx_node *node, PyObject **result)
             return CXB_FAILED;
         }
         if (cxb_ring_try_put(q, &word, 1, &why) == 1) {
-            return finished(Py_NewRef(Py_None), result);
+            return cxb_finished(Py_NewRef(Py_None), result);
         }
         cxb_ring_drop(q, &word, 1);
         if (why != CX_FULL || !self->block) {
@@ -146,7 +139,7 @@ put_many_attempt(AwaitObject *self, struct cx_node *node, PyObject **result)
         enum cx_status why;
         if (put_rest(self, &why) || (why == CX_CLOSED && self->done > 0) ||
             (why == CX_FULL && !self->block)) {
-            return finished(PyLong_FromSsize_t(self->done), result);
+            return cxb_finished(PyLong_FromSsize_t(self->done), result);
         }
         if (why != CX_FULL) {
             return why == CX_INTR ? CXB_FAILED : failed(self, CX_PUTTERS, why);
@@ -227,7 +220,7 @@ put_timed_out(AwaitObject *self, PyObject **result)
 static enum cxb_step
 put_many_timed_out(AwaitObject *self, PyObject **result)
 {
-    return finished(PyLong_FromSsize_t(self->done), result);
+    return cxb_finished(PyLong_FromSsize_t(self->done), result);
 }
 
 #define GET_OPS(coroutine, try, is_native)                                                         \

@@ -9,38 +9,26 @@ PyObject *
 cxb_ring_call_get(RingObject *q, const char *function, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames, bool async)
 {
-    PyObject *out[2];
+    struct cxb_call call;
     const struct cxb_signature signature = {function, 0, {"block", "timeout", NULL}};
-    if (cxb_bind(&signature, args, nargs, kwnames, out) < 0) {
+    if (cxb_bind_call(&signature, args, nargs, kwnames, &call) < 0) {
         return NULL;
     }
-    int block = cxb_truth(out[0], 1);
-    if (block < 0) {
-        return NULL;
-    }
-    return async ? cxb_ring_get_async(q, block, out[1]) : cxb_ring_get(q, block, out[1]);
+    return (async ? cxb_ring_get_async : cxb_ring_get)(q, call.block, call.timeout);
 }
 
 PyObject *
 cxb_ring_call_get_many(RingObject *q, const char *function, PyObject *const *args, Py_ssize_t nargs,
                        PyObject *kwnames, bool async)
 {
-    PyObject *out[3];
+    struct cxb_call call;
+    Py_ssize_t max;
     const struct cxb_signature signature = {function, 1, {"max_items", "block", "timeout", NULL}};
-    if (cxb_bind(&signature, args, nargs, kwnames, out) < 0) {
+    if (cxb_bind_call(&signature, args, nargs, kwnames, &call) < 0 ||
+        cxb_max_items(call.what, &max) < 0) {
         return NULL;
     }
-    int block = cxb_truth(out[1], 1);
-    Py_ssize_t max = PyNumber_AsSsize_t(out[0], PyExc_OverflowError);
-    if (block < 0 || (max == -1 && PyErr_Occurred())) {
-        return NULL;
-    }
-    if (max < 0) {
-        PyErr_Format(PyExc_ValueError, "'max_items' must be a non-negative number, got %zd", max);
-        return NULL;
-    }
-    return async ? cxb_ring_get_many_async(q, max, block, out[2])
-                 : cxb_ring_get_many(q, max, block, out[2]);
+    return (async ? cxb_ring_get_many_async : cxb_ring_get_many)(q, max, call.block, call.timeout);
 }
 
 static PyObject *
@@ -48,12 +36,10 @@ call_put(RingObject *q, const struct cxb_signature *signature, PyObject *const *
          Py_ssize_t nargs, PyObject *kwnames,
          PyObject *(*put)(RingObject *, PyObject *, bool, PyObject *))
 {
-    PyObject *out[3];
-    if (cxb_bind(signature, args, nargs, kwnames, out) < 0) {
-        return NULL;
-    }
-    int block = cxb_truth(out[1], 1);
-    return block < 0 ? NULL : put(q, out[0], block, out[2]);
+    struct cxb_call call;
+    return cxb_bind_call(signature, args, nargs, kwnames, &call) < 0
+               ? NULL
+               : put(q, call.what, call.block, call.timeout);
 }
 
 static PyObject *
@@ -181,8 +167,8 @@ cxb_ring_m_stats(RingObject *q, PyObject *unused)
         (unsigned long long)stats.blocked_puts, (unsigned long long)stats.blocked_gets,
         stats.waiting_puts, stats.waiting_gets, 0u,
         (unsigned long long)cx_load_relaxed(&q->high_water),
-        (double)cx_load_relaxed(&q->wait_ns) / 1e9, 0ull,
-        (unsigned long long)cx_load_relaxed(&q->blocked_on_loop));
+        (double)cx_load_relaxed(&q->waits.ns) / 1e9, 0ull,
+        (unsigned long long)cx_load_relaxed(&q->waits.on_loop));
 }
 
 PyObject *

@@ -113,13 +113,8 @@ cx_port_push(struct cx_port *port, struct cx_waiter *waiter)
     do {
         waiter->next = head;
     } while (!cx_cas_release(&port->pending, &head, waiter)); /* [P1] LP, pairs with [P4] */
-    cx_fetch_add_relaxed(&port->pushes, 1);
     CX_UNLESS_BUG(PORT_ARMS_FIRST, armed = cx_xchg_acq_rel(&port->armed, 1)); /* [P2] with [P3] */
-    if (armed != 0) {
-        return false;
-    }
-    cx_fetch_add_relaxed(&port->edges, 1);
-    return true;
+    return armed == 0;
 }
 
 static struct cx_waiter *

@@ -26,7 +26,6 @@ struct cx_port {
     uint32_t refs;
     uint32_t generation;
     int event_fd;              /* -1: the loop watches none */
-    uint64_t pushes, edges;    /* statistics, relaxed */
     struct cx_lock lock;       /* guards backlog */
     struct cx_waiter *backlog; /* fetched, oldest first, not yet taken */
     struct cx_waiter *backlog_last;

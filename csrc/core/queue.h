@@ -31,7 +31,6 @@
 struct cx_queue_op {
     void *item; /* to put; or what came out */
     int64_t weight;
-    uint64_t stamp;
     void *evicted;         /* an item that overflow or a change pushed out: the caller's to drop */
     struct cx_wakes wakes; /* to deliver, whatever the status */
     struct cx_waiter *spent; /* to recycle outside the guard (cx_queue_recycle) */

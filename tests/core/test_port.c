@@ -34,8 +34,6 @@ test_smoke(void)
     CHECK(cx_port_push(port, granted(port, 1)));  /* the edge */
     CHECK(!cx_port_push(port, granted(port, 2))); /* the loop has been told */
     CHECK(!cx_port_push(port, granted(port, 3)));
-    CHECK_EQ(port->pushes, 3);
-    CHECK_EQ(port->edges, 1);
     struct cx_waiter *w = cx_port_take(port, 2, &more);
     CHECK(more);
     for (uintptr_t tag = 1; tag <= 2; tag++) {
@@ -141,8 +139,6 @@ test_mpsc(void)
     CHECK(t.port->event_fd >= 0);
     run_threads(4, traffic_body, &t);
     CHECK_EQ(t.taken, 3 * PER_THREAD);
-    CHECK_EQ(t.port->pushes, t.taken);
-    CHECK(t.port->edges <= t.port->pushes);
     CHECK_EQ(t.port->refs, 1);
     cx_port_unref(t.port); /* closes the descriptor */
 }

@@ -394,8 +394,6 @@ model_task_setup(void)
     cx_queue_init(&s->q, CX_FIFO, false);
     s->q.limit = v->limit;
     s->port = cx_port_new(NULL);
-    mc_quiet(&s->port->pushes, sizeof s->port->pushes);
-    mc_quiet(&s->port->edges, sizeof s->port->edges);
     mc_name(&s->q.guard, sizeof s->q.guard, "guard");
     mc_name(&s->q.takers, sizeof s->q.takers, "takers");
     mc_name(&s->q.givers, sizeof s->q.givers, "givers");
