@@ -17,8 +17,8 @@
  *     }
  *
  * A failed CHECK prints its place and is counted, in whatever thread; nothing is jumped over.
- * run_threads starts n threads, lets them go at once, and joins them.  Loops that run for as long
- * as there is time ask budget_left().  A program that hangs is ended by SIGALRM, which says so.
+ * run_threads starts n threads, lets them go at once, and joins them; deliver wakes those of a
+ * struct cx_wakes.  A program that hangs is ended by SIGALRM, which says so.
  */
 #ifndef CX_TESTS_HARNESS_H
 #define CX_TESTS_HARNESS_H
@@ -37,6 +37,7 @@
 #include "core/clock.h"
 #include "core/fork.h"
 #include "core/park.h"
+#include "core/port.h"
 
 #define HARNESS_TIMEOUT 60 /* seconds until a hanging program is ended */
 #define HARNESS_MAX_THREADS 16
@@ -46,7 +47,7 @@ static int harness_failures; /* atomic */
 static uint64_t harness_seed = 1;
 static const char *harness_program = "?";
 static const char *harness_test = "?";
-static int64_t harness_deadline;
+static uint64_t harness_runs; /* of run_threads: each has generators of its own */
 
 static inline bool
 harness_check(bool ok, const char *text, const char *file, int line)
@@ -127,7 +128,8 @@ run_threads(int count, void (*body)(struct worker *), void *shared)
     for (int i = 0; i < count; i++) {
         workers[i] = (struct worker){
             .id = i, .count = count, .shared = shared, .body = body, .start = &start};
-        workers[i].rng.state = harness_seed * 1000003 + (uint64_t)i;
+        workers[i].rng.state =
+            harness_seed * 1000003 + harness_runs * HARNESS_MAX_THREADS + (uint64_t)i;
         if (pthread_create(&threads[i], NULL, harness_worker, &workers[i]) != 0) {
             fprintf(stderr, "cannot start thread %d\n", i);
             abort();
@@ -137,19 +139,7 @@ run_threads(int count, void (*body)(struct worker *), void *shared)
         pthread_join(threads[i], NULL);
     }
     pthread_barrier_destroy(&start);
-}
-
-/* Time that tests which loop may use: set_budget(ms), then while (budget_left()). */
-static inline void
-set_budget(int64_t milliseconds)
-{
-    __atomic_store_n(&harness_deadline, cx_now() + milliseconds * MILLISECOND, __ATOMIC_RELAXED);
-}
-
-static inline bool
-budget_left(void)
-{
-    return cx_now() < __atomic_load_n(&harness_deadline, __ATOMIC_RELAXED);
+    harness_runs++;
 }
 
 /* Until another thread has made something true; the program's alarm bounds it. */
@@ -159,6 +149,14 @@ budget_left(void)
             sched_yield();                                                                         \
         }                                                                                          \
     } while (0)
+
+/* Wakes the threads; there are no loops to be told. */
+static inline void
+deliver(struct cx_wakes *wakes)
+{
+    struct cx_port *edges[CX_WAKES];
+    CHECK_EQ(cx_wakes_deliver(wakes, edges), 0);
+}
 
 static void
 harness_alarm(int sig)
@@ -193,7 +191,6 @@ harness_run(const char *name, void (*test)(void))
     int64_t began = cx_now();
     int before = __atomic_load_n(&harness_failures, __ATOMIC_RELAXED);
     harness_test = name;
-    set_budget(300);
     test();
     int after = __atomic_load_n(&harness_failures, __ATOMIC_RELAXED);
     printf("%-14s %-36s %s %7.1f ms\n", harness_program, name, before == after ? "ok  " : "FAIL",

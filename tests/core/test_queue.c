@@ -26,19 +26,19 @@ make(struct cx_queue *q, enum cx_discipline discipline, int64_t limit)
     q->retain = retain;
 }
 
+/* Leaves with the wakes, and settles what did not go into them. */
 static void
-deliver(struct cx_queue *q, struct cx_wakes *wakes)
+settle(struct cx_queue *q, struct cx_wakes *wakes)
 {
-    struct cx_port *edges[CX_WAKES];
     bool more;
     do {
         more = cx_wakes_full(wakes);
-        CHECK_EQ(cx_wakes_deliver(wakes, edges), 0);
+        deliver(wakes);
         if (more) {
             cx_queue_settle(q, wakes);
         }
     } while (more);
-    CHECK_EQ(cx_wakes_deliver(wakes, edges), 0);
+    deliver(wakes);
 }
 
 static enum cx_status
@@ -47,7 +47,7 @@ put(struct cx_queue *q, uintptr_t item)
     struct cx_queue_op op;
     cx_queue_op_init(&op, (void *)item, 1);
     enum cx_status status = cx_queue_put(q, &op, NULL);
-    deliver(q, &op.wakes);
+    settle(q, &op.wakes);
     return status;
 }
 
@@ -57,7 +57,7 @@ get(struct cx_queue *q, uintptr_t *item)
     struct cx_queue_op op;
     cx_queue_op_init(&op, NULL, 1);
     enum cx_status status = cx_queue_get(q, &op, NULL);
-    deliver(q, &op.wakes);
+    settle(q, &op.wakes);
     cx_queue_recycle(&op.spent);
     *item = (uintptr_t)op.item;
     return status;
@@ -243,7 +243,7 @@ test_slots(void)
         }
         else {
             cx_queue_release(&q, 1, &op[0].wakes);
-            deliver(&q, &op[0].wakes);
+            settle(&q, &op[0].wakes);
         }
         CHECK_EQ(CX_COMMIT_STATE(cx_waiter_state(w[1])), CX_GRANTED);
         CHECK_EQ(cx_queue_fill(&q, &op[1]), CX_OK);
@@ -275,7 +275,7 @@ sleep_until(struct traffic *t, struct cx_waitlist *list, struct cx_waiter *w, in
     }
     if (status == CX_TIMEOUT && cx_waiter_decide(w, CX_TIMED_OUT)) {
         cx_queue_leave(&t->q, list, &w->node, &wakes);
-        deliver(&t->q, &wakes);
+        settle(&t->q, &wakes);
     }
     return CX_COMMIT_STATE(cx_waiter_state(w));
 }
@@ -291,7 +291,7 @@ traffic_put(struct traffic *t, struct rng *rng, uint32_t item)
         struct cx_waiter *w = cx_waiter_borrow();
         cx_queue_op_init(&op, (void *)(uintptr_t)item, 1);
         enum cx_status status = cx_queue_put(&t->q, &op, &w->node);
-        deliver(&t->q, &op.wakes);
+        settle(&t->q, &op.wakes);
         if (status == CX_WAIT) {
             int64_t deadline = cx_now() + (int64_t)rng_below(rng, 300) * 1000;
             status = CX_TIMEOUT;
@@ -299,7 +299,7 @@ traffic_put(struct traffic *t, struct rng *rng, uint32_t item)
                 status = w->node.status;
                 if (status == CX_AGAIN) {
                     status = cx_queue_fill(&t->q, &op);
-                    deliver(&t->q, &op.wakes);
+                    settle(&t->q, &op.wakes);
                 }
             }
         }
@@ -319,7 +319,7 @@ traffic_get(struct traffic *t, struct rng *rng)
         struct cx_waiter *w = cx_waiter_borrow();
         cx_queue_op_init(&op, NULL, 1);
         enum cx_status status = cx_queue_get(&t->q, &op, &w->node);
-        deliver(&t->q, &op.wakes);
+        settle(&t->q, &op.wakes);
         cx_queue_recycle(&op.spent);
         item = op.item;
         if (status == CX_WAIT) {
@@ -330,7 +330,7 @@ traffic_get(struct traffic *t, struct rng *rng)
             }
             if (t->gives_back && rng_below(rng, 3) == 0) {
                 CHECK(cx_queue_give_back(&t->q, &w->node, &op.wakes) == NULL);
-                deliver(&t->q, &op.wakes);
+                settle(&t->q, &op.wakes);
                 return;
             }
             item = w->node.item;
@@ -407,7 +407,7 @@ test_shutdown(void)
     CHECK_EQ(cx_queue_join(&q, &joiner->node), CX_WAIT);
     CHECK(cx_queue_close(&q, false));
     cx_queue_settle(&q, &wakes);
-    deliver(&q, &wakes);
+    settle(&q, &wakes);
     CHECK_EQ(CX_COMMIT_STATE(cx_waiter_state(giver)), CX_GRANTED);
     CHECK_EQ(giver->node.status, CX_CLOSED);
     CHECK_EQ(cx_waiter_state(joiner), CX_WAITING);
@@ -416,7 +416,7 @@ test_shutdown(void)
     uintptr_t item;
     CHECK_EQ(get(&q, &item), CX_CLOSED);
     CHECK_EQ(cx_queue_done(&q, &wakes), CX_OK);
-    deliver(&q, &wakes);
+    settle(&q, &wakes);
     CHECK_EQ(CX_COMMIT_STATE(cx_waiter_state(joiner)), CX_GRANTED);
     CHECK_EQ(cx_queue_done(&q, &wakes), CX_EMPTY);
     cx_waiter_return(giver);
@@ -442,7 +442,7 @@ test_many_waiters(void)
     CHECK(cx_queue_close(&q, false));
     cx_queue_settle(&q, &wakes);
     CHECK(cx_wakes_full(&wakes));
-    deliver(&q, &wakes);
+    settle(&q, &wakes);
     for (int i = 0; i < MANY; i++) {
         CHECK_EQ(CX_COMMIT_STATE(cx_waiter_state(w[i])), CX_GRANTED);
         CHECK_EQ(w[i]->node.status, CX_CLOSED);

@@ -4,69 +4,17 @@
 
 #include "core/ring.h"
 
-static enum cx_status
-push(struct cx_ring *ring, uint64_t word)
-{
-    enum cx_status why = CX_OK;
-    return cx_ring_try_push(ring, &word, 1, &why) == 1 ? CX_OK : why;
-}
-
-static enum cx_status
-pop(struct cx_ring *ring, uint64_t *word)
-{
-    enum cx_status why = CX_OK;
-    return cx_ring_try_pop(ring, word, 1, &why) == 1 ? CX_OK : why;
-}
-
-static void
-test_smoke(void)
-{
-    struct cx_ring ring;
-    uint64_t word = 0;
-    CHECK_EQ(cx_ring_init(&ring, 2), CX_OK);
-    CHECK_EQ(pop(&ring, &word), CX_EMPTY);
-    CHECK(!cx_ring_item_ready(&ring));
-    CHECK(cx_ring_room_ready(&ring));
-    CHECK_EQ(push(&ring, 7), CX_OK);
-    CHECK_EQ(push(&ring, UINT64_MAX), CX_OK);
-    CHECK_EQ(push(&ring, 9), CX_FULL);
-    CHECK(cx_ring_item_ready(&ring));
-    CHECK(!cx_ring_room_ready(&ring));
-    CHECK_EQ(pop(&ring, &word), CX_OK);
-    CHECK_EQ(word, 7);
-    CHECK_EQ(pop(&ring, &word), CX_OK);
-    CHECK(word == UINT64_MAX);
-    CHECK_EQ(pop(&ring, &word), CX_EMPTY);
-    cx_ring_fini(&ring);
-}
-
-static void
-test_capacity(void)
-{
-    struct cx_ring ring;
-    uint64_t word = 0;
-    CHECK_EQ(cx_ring_init(&ring, 0), CX_NOMEM);
-    CHECK_EQ(cx_ring_init(&ring, CX_RING_MAX + 1), CX_NOMEM);
-    for (uint64_t capacity = 1; capacity <= 9; capacity++) {
-        uint64_t next_in = 0, next_out = 0;
-        CHECK_EQ(cx_ring_init(&ring, capacity), CX_OK);
-        for (int lap = 0; lap < 40; lap++) {
-            while (push(&ring, next_in) == CX_OK) {
-                next_in++;
-            }
-            CHECK_EQ(next_in - next_out, capacity);
-            CHECK_EQ(cx_ring_len(&ring), capacity);
-            for (uint64_t i = 0; i < 1 + (uint64_t)lap % capacity; i++) {
-                CHECK_EQ(pop(&ring, &word), CX_OK);
-                CHECK_EQ(word, next_out);
-                next_out++;
-            }
-        }
-        CHECK_EQ(cx_ring_pushed(&ring), next_in);
-        CHECK_EQ(cx_ring_popped(&ring), next_out);
-        cx_ring_fini(&ring);
-    }
-}
+#define SUBJECT struct cx_ring
+#define SUBJECT_MAX CX_RING_MAX
+#define subject_init cx_ring_init
+#define subject_fini cx_ring_fini
+#define subject_push cx_ring_try_push
+#define subject_pop cx_ring_try_pop
+#define subject_len cx_ring_len
+#define subject_close cx_ring_close
+#define subject_item_ready cx_ring_item_ready
+#define subject_room_ready cx_ring_room_ready
+#include "subject.h"
 
 static void
 test_batches(void)
@@ -93,6 +41,8 @@ test_batches(void)
             next_out++;
         }
     }
+    CHECK_EQ(cx_ring_pushed(&ring), next_in);
+    CHECK_EQ(cx_ring_popped(&ring), next_out);
     cx_ring_fini(&ring);
 }
 
@@ -331,51 +281,6 @@ test_mpmc(void)
     run_crowd(3, 2, 2, BATCH);
     run_crowd(64, 3, 2, 1);
     run_crowd(100, 2, 3, BATCH);
-}
-
-struct closing {
-    struct cx_ring ring;
-    uint64_t pushed, popped;
-};
-
-/* Pushes race with the close; what was pushed comes out, and nothing after CX_CLOSED. */
-static void
-race_close(struct worker *self)
-{
-    struct closing *c = self->shared;
-    uint64_t word = 1;
-    enum cx_status status;
-    if (self->id == 0) {
-        for (uint32_t i = rng_below(&self->rng, 200); i > 0; i--) {
-            cx_pause();
-        }
-        CHECK(cx_ring_close(&c->ring));
-    }
-    else if (self->id == 1) {
-        while ((status = push(&c->ring, 1)) != CX_CLOSED) {
-            c->pushed += status == CX_OK;
-        }
-    }
-    else {
-        while ((status = pop(&c->ring, &word)) != CX_CLOSED) {
-            c->popped += status == CX_OK;
-        }
-    }
-}
-
-static void
-test_shutdown_race(void)
-{
-    for (int i = 0; i < 100; i++) {
-        struct closing c = {.pushed = 0};
-        CHECK_EQ(cx_ring_init(&c.ring, 1 + (uint64_t)i % 4), CX_OK);
-        harness_seed++;
-        run_threads(3, race_close, &c);
-        CHECK_EQ(c.pushed, c.popped);
-        CHECK_EQ(cx_ring_len(&c.ring), 0);
-        cx_ring_fini(&c.ring);
-    }
-    harness_seed -= 100;
 }
 
 int

@@ -13,13 +13,6 @@ static const enum cx_ringqueue_kind kinds[] = {CX_KIND_RING, CX_KIND_SPSC, CX_KI
     for (int each = 0; each < 3; each++)                                                           \
         for (enum cx_ringqueue_kind kind = kinds[each], *once = &kind; once != NULL; once = NULL)
 
-static void
-deliver(struct cx_wakes *wakes)
-{
-    struct cx_port *edges[CX_WAKES];
-    CHECK_EQ(cx_wakes_deliver(wakes, edges), 0);
-}
-
 static enum cx_status
 put(struct cx_ringqueue *q, uint64_t word)
 {

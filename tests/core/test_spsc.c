@@ -4,67 +4,17 @@
 
 #include "core/spsc.h"
 
-static enum cx_status
-push(struct cx_spsc *ring, uint64_t word)
-{
-    enum cx_status why = CX_OK;
-    return cx_spsc_try_push(ring, &word, 1, &why) == 1 ? CX_OK : why;
-}
-
-static enum cx_status
-pop(struct cx_spsc *ring, uint64_t *word)
-{
-    enum cx_status why = CX_OK;
-    return cx_spsc_try_pop(ring, word, 1, &why) == 1 ? CX_OK : why;
-}
-
-static void
-test_smoke(void)
-{
-    struct cx_spsc ring;
-    uint64_t word = 0;
-    CHECK_EQ(cx_spsc_init(&ring, 2), CX_OK);
-    CHECK_EQ(pop(&ring, &word), CX_EMPTY);
-    CHECK(!cx_spsc_item_ready(&ring));
-    CHECK(cx_spsc_room_ready(&ring));
-    CHECK_EQ(push(&ring, 7), CX_OK);
-    CHECK_EQ(push(&ring, 8), CX_OK);
-    CHECK_EQ(push(&ring, 9), CX_FULL);
-    CHECK(cx_spsc_item_ready(&ring));
-    CHECK(!cx_spsc_room_ready(&ring));
-    CHECK_EQ(pop(&ring, &word), CX_OK);
-    CHECK_EQ(word, 7);
-    CHECK_EQ(pop(&ring, &word), CX_OK);
-    CHECK_EQ(word, 8);
-    CHECK_EQ(pop(&ring, &word), CX_EMPTY);
-    cx_spsc_fini(&ring);
-}
-
-static void
-test_capacity(void)
-{
-    struct cx_spsc ring;
-    uint64_t word = 0;
-    CHECK_EQ(cx_spsc_init(&ring, 0), CX_NOMEM);
-    CHECK_EQ(cx_spsc_init(&ring, CX_SPSC_MAX + 1), CX_NOMEM);
-    for (uint64_t capacity = 1; capacity <= 9; capacity++) {
-        uint64_t next_in = 0, next_out = 0;
-        CHECK_EQ(cx_spsc_init(&ring, capacity), CX_OK);
-        for (int lap = 0; lap < 40; lap++) {
-            while (push(&ring, next_in) == CX_OK) {
-                next_in++;
-            }
-            CHECK_EQ(next_in - next_out, capacity);
-            CHECK_EQ(cx_spsc_len(&ring), capacity);
-            for (uint64_t i = 0; i < 1 + (uint64_t)lap % capacity; i++) {
-                CHECK_EQ(pop(&ring, &word), CX_OK);
-                CHECK_EQ(word, next_out);
-                next_out++;
-            }
-        }
-        cx_spsc_fini(&ring);
-    }
-}
+#define SUBJECT struct cx_spsc
+#define SUBJECT_MAX CX_SPSC_MAX
+#define subject_init cx_spsc_init
+#define subject_fini cx_spsc_fini
+#define subject_push cx_spsc_try_push
+#define subject_pop cx_spsc_try_pop
+#define subject_len cx_spsc_len
+#define subject_close cx_spsc_close
+#define subject_item_ready cx_spsc_item_ready
+#define subject_room_ready cx_spsc_room_ready
+#include "subject.h"
 
 static int
 add_up(uint64_t word, void *arg)
@@ -258,54 +208,9 @@ test_spsc(void)
     }
 }
 
-struct closing {
-    struct cx_spsc ring;
-    uint64_t pushed, popped;
-};
-
-static void
-race_close(struct worker *self)
-{
-    struct closing *c = self->shared;
-    uint64_t word = 1;
-    enum cx_status status;
-    if (self->id == 0) {
-        for (uint32_t i = rng_below(&self->rng, 200); i > 0; i--) {
-            cx_pause();
-        }
-        CHECK(cx_spsc_close(&c->ring));
-    }
-    else if (self->id == 1) {
-        while ((status = push(&c->ring, 1)) != CX_CLOSED) {
-            c->pushed += status == CX_OK;
-        }
-    }
-    else {
-        while ((status = pop(&c->ring, &word)) != CX_CLOSED) {
-            c->popped += status == CX_OK;
-        }
-    }
-}
-
-static void
-test_shutdown_race(void)
-{
-    for (int i = 0; i < 100; i++) {
-        struct closing c = {.pushed = 0};
-        CHECK_EQ(cx_spsc_init(&c.ring, 1 + (uint64_t)i % 4), CX_OK);
-        harness_seed++;
-        run_threads(3, race_close, &c);
-        CHECK_EQ(c.pushed, c.popped);
-        CHECK_EQ(cx_spsc_len(&c.ring), 0);
-        cx_spsc_fini(&c.ring);
-    }
-    harness_seed -= 100;
-}
-
 struct crowd {
     struct cx_spsc ring;
-    uint64_t pushed, popped, busy, sum_in, sum_out;
-    uint32_t running;
+    uint64_t pushed, popped, sum_in, sum_out;
 };
 
 /* Four threads where two are allowed: every call either works or says so. */
@@ -328,7 +233,6 @@ abuse(struct worker *self)
             cx_fetch_add_relaxed(&crowd->sum_out, status == CX_OK ? word : 0);
         }
         CHECK(status == CX_OK || status == CX_FULL || status == CX_EMPTY || status == CX_BUSY);
-        cx_fetch_add_relaxed(&crowd->busy, status == CX_BUSY);
     }
 }
 

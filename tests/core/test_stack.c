@@ -33,18 +33,21 @@ int cx_stack_visit(const struct cx_stack *stack, int (*fn)(uint64_t, void *), vo
 #undef cx_stack_visit
 
 static enum cx_status
-push(struct cx_stack *stack, uint64_t word)
+init(struct cx_stack *stack, uint64_t capacity)
 {
-    enum cx_status why = CX_OK;
-    return cx_stack_push(stack, &word, 1, &why) == 1 ? CX_OK : why;
+    (void)capacity;
+    cx_stack_init(stack);
+    return CX_OK;
 }
 
-static enum cx_status
-pop(struct cx_stack *stack, uint64_t *word)
-{
-    enum cx_status why = CX_OK;
-    return cx_stack_pop(stack, word, 1, &why) == 1 ? CX_OK : why;
-}
+#define SUBJECT struct cx_stack
+#define subject_init init
+#define subject_fini cx_stack_fini
+#define subject_push cx_stack_push
+#define subject_pop cx_stack_pop
+#define subject_len cx_stack_len
+#define subject_close cx_stack_close
+#include "subject.h"
 
 static void
 test_smoke(void)
@@ -270,50 +273,6 @@ test_mpmc(void)
 {
     run_crowd(4, 1);
     run_crowd(4, BATCH);
-}
-
-struct closing {
-    struct cx_stack stack;
-    uint64_t pushed, popped;
-};
-
-static void
-race_close(struct worker *self)
-{
-    struct closing *c = self->shared;
-    uint64_t word = 1;
-    enum cx_status status;
-    if (self->id == 0) {
-        for (uint32_t i = rng_below(&self->rng, 200); i > 0; i--) {
-            cx_pause();
-        }
-        CHECK(cx_stack_close(&c->stack));
-    }
-    else if (self->id == 1) {
-        while ((status = push(&c->stack, 1)) != CX_CLOSED) {
-            c->pushed += status == CX_OK;
-        }
-    }
-    else {
-        while ((status = pop(&c->stack, &word)) != CX_CLOSED) {
-            c->popped += status == CX_OK;
-        }
-    }
-}
-
-static void
-test_shutdown_race(void)
-{
-    for (int i = 0; i < 100; i++) {
-        struct closing c = {.pushed = 0};
-        cx_stack_init(&c.stack);
-        harness_seed++;
-        run_threads(3, race_close, &c);
-        CHECK_EQ(c.pushed, c.popped);
-        CHECK_EQ(cx_stack_len(&c.stack), 0);
-        cx_stack_fini(&c.stack);
-    }
-    harness_seed -= 100;
 }
 
 int

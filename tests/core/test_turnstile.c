@@ -6,13 +6,6 @@
 #include "core/turnstile.h"
 
 static void
-deliver(struct cx_wakes *wakes)
-{
-    struct cx_port *edges[CX_WAKES];
-    CHECK_EQ(cx_wakes_deliver(wakes, edges), 0);
-}
-
-static void
 test_smoke(void)
 {
     struct cx_turnstile ts;

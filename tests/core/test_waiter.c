@@ -64,13 +64,6 @@ struct permits {
 };
 
 static void
-deliver(struct cx_wakes *wakes)
-{
-    struct cx_port *edges[CX_WAKES];
-    CHECK_EQ(cx_wakes_deliver(wakes, edges), 0);
-}
-
-static void
 give(struct permits *p)
 {
     struct cx_wakes wakes = CX_WAKES_INIT;
