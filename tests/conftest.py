@@ -6,18 +6,19 @@ signal and ``ITIMER_REAL`` alone); ``@pytest.mark.timeout(300)`` allows one more
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import sys
 import textwrap
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-SCRIPT_LIMIT = 300.0 if os.environ.get("CONCX_TSAN") else 50.0
+from queue_tools import TSAN
+
+SCRIPT_LIMIT = 300.0 if TSAN else 50.0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,6 +68,17 @@ def rng(seed: int) -> random.Random:
     """A generator that prints its seed, which pytest shows when the test fails."""
     print(f"seed: {seed} (repeat with --seed {seed})")
     return random.Random(seed)
+
+
+@pytest.fixture
+def quick_switches() -> Iterator[None]:
+    """Threads take turns some hundred times as often as usual."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 @pytest.fixture

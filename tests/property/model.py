@@ -5,7 +5,7 @@ Everything happens in one thread, so each call is one step of the model. A task 
 item is out of the queue from then on, whether or not the task has run; if the task is cancelled
 before it does, the item comes back in front of all others ("get, then un-get"). A task that waits
 with an item to put is granted a slot, which stays reserved until the task runs. In the compatibility
-mode (``handing=False``) nothing is granted: a woken task looks again.
+mode and in the lock-free structures (``handing=False``) nothing is granted: a woken task looks again.
 """
 
 from __future__ import annotations

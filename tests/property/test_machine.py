@@ -24,21 +24,31 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-import concx.queue
+from concx.queue import (
+    LifoQueue,
+    PriorityQueue,
+    Queue,
+    RingQueue,
+    SimpleQueue,
+    SpscQueue,
+    Stack,
+)
 from property.model import Empty, Full, Model, ShutDown, Waiter, Wrong
-from queue_tools import SteppedLoop
+from queue_tools import StackAsQueue, SteppedLoop
 
-NAMES = {"fifo": "Queue", "lifo": "LifoQueue", "priority": "PriorityQueue", "simple": "SimpleQueue"}
 MAXSIZES = st.sampled_from([0, 1, 1, 2, 3])
 
 
 class Machine(RuleBasedStateMachine):
-    """The calls that every class has."""
+    """The calls that every class has, and where they are bounded those that wait for room."""
 
     kind: ClassVar[str] = "fifo"
     bounded: ClassVar[bool] = True
     handing: ClassVar[bool] = True
-    overflows: ClassVar[tuple[str, ...]] = ("block",)
+
+    def queue(self, maxsize: int, data: st.DataObject) -> tuple[Any, Model]:
+        """The queue, and the model of it."""
+        raise NotImplementedError
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,17 +59,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(maxsize=MAXSIZES, data=st.data())
     def make(self, maxsize: int, data: st.DataObject) -> None:
-        cls = getattr(concx.queue, NAMES[self.kind])
-        kind = "fifo" if self.kind == "simple" else self.kind
-        if not self.bounded:
-            self.q, self.model = cls(), Model(kind, handing=self.handing)
-            return
-        overflow = data.draw(st.sampled_from(self.overflows), label="overflow")
-        self.q = cls(maxsize, overflow=overflow)
-        self.model = Model(kind, maxsize, overflow, self.handing)
-        if not self.handing:
-            with self.q.mutex:
-                pass
+        self.q, self.model = self.queue(maxsize, data)
 
     def teardown(self) -> None:
         for loop in self.loops:
@@ -159,6 +159,21 @@ class Machine(RuleBasedStateMachine):
     def get_many(self, most: int) -> None:
         self.same(lambda: self.model.get_many(most), lambda: self.q.get_many(most, block=False))
 
+    @precondition(lambda self: hasattr(self.q, "peek"))
+    @rule()
+    def peek(self) -> None:
+        self.same(self.model.peek, self.q.peek)
+
+    @rule()
+    def clear(self) -> None:
+        self.same(self.model.clear, self.q.clear)
+
+    @precondition(lambda self: self.number > 8)
+    @rule(immediate=st.sampled_from([False, False, False, True]))
+    def shutdown(self, immediate: bool) -> None:
+        self.q.shutdown(immediate)
+        self.model.shutdown(immediate)
+
     # -- async calls ---------------------------------------------------------------------------
 
     @rule(timeout=st.sampled_from([None, None, 0.5, 2.0]), loop=st.integers(0, 1))
@@ -230,23 +245,6 @@ class Machine(RuleBasedStateMachine):
     async def told(self, call: Any) -> bool:
         assert await call is None
         return True
-
-    @precondition(lambda self: self.bounded)
-    @rule(loop=st.integers(0, 1))
-    def start_join(self, loop: int) -> None:
-        async def body(waiter: Waiter) -> None:
-            waits = self.model.unfinished
-            if waits:
-                waiter.state = "waiting"
-                self.model.joiners.append(waiter)
-            await self.q.join_async()
-            if waits and waiter.state != "granted":
-                if self.handing or self.model.unfinished:
-                    raise Wrong(f"join returned, its waiter being {waiter.state}")
-                self.model.joiners.remove(waiter)
-            waiter.state = "over"
-
-        self.start(Waiter("join"), body, loop)
 
     @precondition(lambda self: self.waiters)
     @rule(data=st.data())
@@ -346,10 +344,60 @@ class Machine(RuleBasedStateMachine):
             assert stats.gets == model.gets
         assert stats.puts == model.puts
         assert stats.dropped == model.dropped
+        assert q.is_shutdown == model.closed
+        if self.bounded and not model.reserved:
+            assert q.full() == (not model.room())
+
+
+class SimpleMachine(Machine):
+    bounded = False
+
+    def queue(self, maxsize: int, data: st.DataObject) -> tuple[Any, Model]:
+        return SimpleQueue(), Model()
+
+
+class RingMachine(Machine):
+    """Nothing is handed over: who is woken looks again, and may find that somebody was faster."""
+
+    handing = False
+    make_ring: ClassVar[Callable[[int], Any]]
+
+    def queue(self, maxsize: int, data: st.DataObject) -> tuple[Any, Model]:
+        capacity = max(maxsize, 1) if self.bounded else 0
+        return type(self).make_ring(capacity), Model(self.kind, capacity, handing=False)
 
 
 class QueueMachine(Machine):
     """And the calls that the classes with `maxsize` have."""
+
+    overflows: ClassVar[tuple[str, ...]] = ("block",)
+    classes: ClassVar[dict[str, Any]] = {
+        "fifo": Queue, "lifo": LifoQueue, "priority": PriorityQueue,
+    }  # fmt: skip
+
+    def queue(self, maxsize: int, data: st.DataObject) -> tuple[Any, Model]:
+        overflow = data.draw(st.sampled_from(self.overflows), label="overflow")
+        q = self.classes[self.kind](maxsize, overflow=overflow)
+        if not self.handing:
+            with q.mutex:
+                pass
+        return q, Model(self.kind, maxsize, overflow, self.handing)
+
+    @rule(loop=st.integers(0, 1))
+    def start_join(self, loop: int) -> None:
+        async def body(waiter: Waiter) -> None:
+            waits = self.model.unfinished
+            if waits:
+                waiter.state = "waiting"
+                self.model.joiners.append(waiter)
+            await self.q.join_async()
+            if waits and waiter.state != "granted":
+                if self.handing or self.model.unfinished:
+                    raise Wrong(f"join returned, its waiter being {waiter.state}")
+                self.model.joiners.remove(waiter)
+            waiter.state = "over"
+
+        self.start(Waiter("join"), body, loop)
 
     @rule(maxsize=MAXSIZES)
     def assign_maxsize(self, maxsize: int) -> None:
@@ -366,43 +414,33 @@ class QueueMachine(Machine):
         while self.model.unfinished:
             self.same(self.model.task_done, self.q.task_done)
 
-    @rule()
-    def peek(self) -> None:
-        self.same(self.model.peek, self.q.peek)
-
-    @rule()
-    def clear(self) -> None:
-        self.same(self.model.clear, self.q.clear)
-
-    @precondition(lambda self: self.number > 8)
-    @rule(immediate=st.sampled_from([False, False, False, True]))
-    def shutdown(self, immediate: bool) -> None:
-        self.q.shutdown(immediate)
-        self.model.shutdown(immediate)
-
     @invariant()
     def check_more(self) -> None:
         if not hasattr(self, "q"):
             return
         q, model = self.q, self.model
         assert q.unfinished_tasks == model.unfinished
-        assert q.is_shutdown == model.closed
-        if not model.reserved:
-            assert q.full() == (not model.room())
         if self.handing:
             assert q.stats().waiting_joins == len(model.joiners)
 
 
-def machine(**attributes: Any) -> type[Machine]:
-    base = QueueMachine if attributes.get("bounded", True) else Machine
+def machine(base: type[Machine] = QueueMachine, **attributes: Any) -> type[Machine]:
     return type("Machine", (base,), attributes)
+
+
+def ring(make: Callable[[int], Any], **attributes: Any) -> type[Machine]:
+    return machine(RingMachine, make_ring=staticmethod(make), **attributes)
 
 
 MACHINES = {
     "Queue": machine(kind="fifo"),
     "LifoQueue": machine(kind="lifo"),
     "PriorityQueue": machine(kind="priority"),
-    "SimpleQueue": machine(kind="simple", bounded=False),
+    "SimpleQueue": machine(SimpleMachine),
+    "RingQueue": ring(RingQueue),
+    "RingQueue-int64": ring(lambda capacity: RingQueue(capacity, cells="int64")),
+    "SpscQueue": ring(SpscQueue),
+    "Stack": ring(lambda _: StackAsQueue(Stack()), kind="lifo", bounded=False),
     "Queue-overflow": machine(kind="fifo", overflows=("raise", "drop_oldest", "drop_newest")),
     "LifoQueue-overflow": machine(kind="lifo", overflows=("raise", "drop_oldest", "drop_newest")),
     "PriorityQueue-overflow": machine(kind="priority", overflows=("raise", "drop_newest")),
