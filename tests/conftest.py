@@ -13,9 +13,11 @@ import textwrap
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from concx.queue import LifoQueue, PriorityQueue, Queue
 from queue_tools import TSAN
 
 SCRIPT_LIMIT = 300.0 if TSAN else 50.0
@@ -68,6 +70,26 @@ def rng(seed: int) -> random.Random:
     """A generator that prints its seed, which pytest shows when the test fails."""
     print(f"seed: {seed} (repeat with --seed {seed})")
     return random.Random(seed)
+
+
+@pytest.fixture(params=[Queue, LifoQueue, PriorityQueue], ids=lambda cls: cls.__name__)
+def cls(request: pytest.FixtureRequest) -> Any:
+    """A queue class with `maxsize`."""
+    return request.param
+
+
+@pytest.fixture(params=["native", "compat"])
+def make(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Makes a queue in each mode: the additions hold in both."""
+
+    def made(cls: Any = Queue, *args: Any, **kwargs: Any) -> Any:
+        q = cls(*args, **kwargs)
+        if request.param == "compat":
+            with q.mutex:
+                pass
+        return q
+
+    return made
 
 
 @pytest.fixture

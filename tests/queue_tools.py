@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import selectors
+import signal
 import sys
 import threading
 import time
+import traceback
+import warnings
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
+
+import concx.queue
+
+CLASSES = ["Queue", "LifoQueue", "PriorityQueue", "SimpleQueue"]
+BOUNDED = CLASSES[:3]
 
 TSAN = bool(os.environ.get("CONCX_TSAN"))
 """Whether ThreadSanitizer watches, which makes everything about ten times slower."""
@@ -80,6 +89,55 @@ def run_threads(*functions: Callable[[], Any]) -> list[Any]:
 
     workers = [Worker(body, function) for function in functions]
     return [worker.result() for worker in workers]
+
+
+def make_queue(name: str, maxsize: int = 0, inside: bool = False) -> Any:
+    """A queue of CLASSES, in the compatibility mode if `inside`."""
+    cls = getattr(concx.queue, name)
+    q = cls() if name == "SimpleQueue" else cls(maxsize)
+    if inside:
+        with q.mutex:
+            pass
+    return q
+
+
+def drain(q: Any) -> list[Any]:
+    """All that is in the queue."""
+    items = []
+    while True:
+        try:
+            items.append(q.get_nowait())
+        except concx.queue.Empty:
+            return items
+
+
+def in_child(body: Callable[[], Any]) -> None:
+    """Run `body` in a forked child, which has no thread but this one; fail if it fails or hangs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # "multi-threaded, use of fork()"
+        pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            body()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+
+    def ended() -> bool:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        assert not done or os.waitstatus_to_exitcode(status) == 0, "a forked child failed"
+        return bool(done)
+
+    try:
+        wait_until(ended, "the end of a forked child")
+    except AssertionError:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        raise
 
 
 def run_async(main: Coroutine[Any, Any, Any], *, debug: bool = False) -> Any:

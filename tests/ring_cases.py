@@ -23,6 +23,7 @@ import pytest
 from concx.queue import Empty, Full, QueueStats, ShutDown
 from queue_tools import (
     Worker,
+    in_child,
     run_threads,
     wait_until,
     wait_waiting,
@@ -379,28 +380,22 @@ class BoundedCases:
     # fork
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-    @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # threads and fork
     def test_fork(self) -> None:
         q = self.make(2)
         getter = Worker(q.get)
         wait_waiting(q, gets=1)
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                assert q.stats().waiting_gets == 0  # that thread does not exist here
-                q.put(1)
-                q.put(2)
-                assert (q.get(), q.get()) == (1, 2)
-                try:
-                    q.get(timeout=0.01)
-                except Empty:
-                    status = 0
-            finally:
-                os._exit(status)
+
+        def child() -> None:
+            assert q.stats().waiting_gets == 0  # that thread does not exist here
+            q.put(1)
+            q.put(2)
+            assert (q.get(), q.get()) == (1, 2)
+            with pytest.raises(Empty):
+                q.get(timeout=0.01)
+
+        in_child(child)
         q.put(3)
         assert getter.result() == 3
-        assert os.waitpid(child, 0)[1] == 0
 
     # iter
 

@@ -20,7 +20,7 @@ import pytest
 import concx
 from concx import _core
 from concx.queue import RingQueue, ShutDown
-from queue_tools import Worker, run_async, run_threads, wait_until, wait_waiting
+from queue_tools import Worker, in_child, run_async, run_threads, wait_until, wait_waiting
 
 OK, FULL, CLOSED = 0, 1, 2
 FOREVER = 2**63 - 1
@@ -276,7 +276,6 @@ def test_drops() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_fork() -> None:
     """A process forks while native threads push; its child's ring works whatever they were at."""
     q, handle = ring(64)
@@ -286,23 +285,18 @@ def test_fork() -> None:
         while not stop.is_set():
             api.ring_push_int64(handle, 7, time.monotonic_ns() + 1_000_000)
 
+    def child() -> None:
+        n = len(q)
+        assert q.put_many([7] * (64 - n), block=False) == 64 - n
+        assert q.get_many(64) == [7] * 64
+        assert api.ring_try_push_int64(handle, 7) == OK
+        assert q.get() == 7
+
     pushers = [Worker(push) for _ in range(2)]
     for _ in range(20):
         q.get()
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                n = len(q)
-                assert q.put_many([7] * (64 - n), block=False) == 64 - n
-                assert q.get_many(64) == [7] * 64
-                assert api.ring_try_push_int64(handle, 7) == OK
-                assert q.get() == 7
-                status = 0
-            finally:
-                os._exit(status)
+        in_child(child)
         q.get_many(64)
-        assert os.waitpid(child, 0)[1] == 0
     stop.set()
     for pusher in pushers:
         pusher.result()

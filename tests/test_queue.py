@@ -16,28 +16,6 @@ import pytest
 from concx.queue import Empty, Full, LifoQueue, PriorityQueue, Queue, QueueStats, ShutDown
 from queue_tools import LIMIT, Worker, wait_waiting
 
-CLASSES = [Queue, LifoQueue, PriorityQueue]
-
-
-@pytest.fixture(params=CLASSES, ids=lambda cls: cls.__name__)
-def cls(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
-@pytest.fixture(params=["native", "compat"])
-def make(request: pytest.FixtureRequest) -> Any:
-    """Makes a queue in each mode: the additions hold in both."""
-
-    def made(cls: Any = Queue, *args: Any, **kwargs: Any) -> Any:
-        q = cls(*args, **kwargs)
-        if request.param == "compat":
-            with q.mutex:
-                pass
-        return q
-
-    return made
-
-
 # -- batches -----------------------------------------------------------------------------------------
 
 

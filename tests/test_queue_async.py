@@ -13,25 +13,8 @@ from typing import Any
 
 import pytest
 
-from concx.queue import Empty, Full, LifoQueue, PriorityQueue, Queue, ShutDown, SimpleQueue
+from concx.queue import Empty, Full, Queue, ShutDown, SimpleQueue
 from queue_tools import LIMIT, Worker, run_async, wait_until, wait_waiting
-
-
-@pytest.fixture(params=[Queue, LifoQueue, PriorityQueue], ids=lambda cls: cls.__name__)
-def cls(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
-@pytest.fixture(params=["native", "compat"])
-def make(request: pytest.FixtureRequest) -> Any:
-    def made(cls: Any = Queue, *args: Any, **kwargs: Any) -> Any:
-        q = cls(*args, **kwargs)
-        if request.param == "compat":
-            with q.mutex:
-                pass
-        return q
-
-    return made
 
 
 async def raises(error: type[BaseException], awaitable: Awaitable[Any]) -> None:

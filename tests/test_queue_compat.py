@@ -16,13 +16,6 @@ import pytest
 from concx.queue import Empty, Full, LifoQueue, PriorityQueue, Queue, ShutDown
 from queue_tools import LIMIT, Worker, run_async, run_threads, wait_until, wait_waiting
 
-CLASSES = [Queue, LifoQueue, PriorityQueue]
-
-
-@pytest.fixture(params=CLASSES, ids=lambda cls: cls.__name__)
-def cls(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
 
 def is_compat(q: Any) -> bool:
     """Whether the queue is in compatibility mode: there the container is an object of its own."""

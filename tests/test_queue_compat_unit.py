@@ -13,10 +13,8 @@ from typing import Any
 import pytest
 
 from concx import _queue_compat
-from concx.queue import Empty, Full, LifoQueue, PriorityQueue, Queue
+from concx.queue import Empty, Full, LifoQueue, Queue
 from queue_tools import run_async
-
-CLASSES = [Queue, LifoQueue, PriorityQueue]
 
 
 class Alarm(Exception):
@@ -55,15 +53,15 @@ def alarms() -> Iterator[Alarms]:
     signal.setitimer(signal.ITIMER_REAL, *left)
 
 
-@pytest.mark.parametrize("cls", CLASSES)
-def test_an_interrupted_switch_loses_nothing(cls: type[Queue[int]], alarms: Alarms) -> None:
-    seconds = random.Random(1)
+def test_an_interrupted_switch_loses_nothing(
+    cls: type[Queue[int]], alarms: Alarms, rng: random.Random
+) -> None:
     for _ in range(500):
         q = cls()
         for i in range(4):
             q.put(i)
         try:
-            alarms.start(seconds.uniform(1e-6, 60e-6))
+            alarms.start(rng.uniform(1e-6, 60e-6))
             q.queue  # noqa: B018
             q.put(4)
             alarms.until_raised()
@@ -74,7 +72,6 @@ def test_an_interrupted_switch_loses_nothing(cls: type[Queue[int]], alarms: Alar
 
 
 @pytest.mark.parametrize("held", [False, True], ids=["free", "held"])
-@pytest.mark.parametrize("cls", CLASSES)
 def test_grants_given_back_after_the_switch(cls: type[Queue[int]], held: bool) -> None:
     async def main() -> None:
         q = cls()

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from concx.queue import Empty, QueueStats, ShutDown, Stack
-from queue_tools import SteppedLoop, Worker, run_async, run_threads, wait_waiting
+from queue_tools import SteppedLoop, Worker, in_child, run_async, run_threads, wait_waiting
 
 
 def test_smoke() -> None:
@@ -265,24 +265,19 @@ def test_shutdown() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_fork() -> None:
     stack: Stack[int] = Stack()
     popper = Worker(stack.pop)
     wait_waiting(stack, gets=1)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            assert stack.stats().waiting_gets == 0
-            stack.push(1)
-            assert stack.pop() == 1
-            status = 0
-        finally:
-            os._exit(status)
+
+    def child() -> None:
+        assert stack.stats().waiting_gets == 0
+        stack.push(1)
+        assert stack.pop() == 1
+
+    in_child(child)
     stack.push(3)
     assert popper.result() == 3
-    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_iter() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from queue_tools import LIMIT, Worker, run_threads, wait_until
+from queue_tools import LIMIT, Worker, drain, run_threads, wait_until
 
 ORDER = {
     "Queue": lambda items: list(items),
@@ -18,15 +18,6 @@ ORDER = {
     "PriorityQueue": lambda items: sorted(items),
 }
 NEGATIVE = "'timeout' must be a non-negative number"
-
-
-def drain(q: Any) -> list[Any]:
-    items = []
-    while True:
-        try:
-            items.append(q.get_nowait())
-        except stdlib.Empty:
-            return items
 
 
 # -- construction and size ---------------------------------------------------------------------

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from queue_tools import TSAN
+
 SCRIPTS = Path(__file__).parent / "scripts"
-TSAN = bool(os.environ.get("CONCX_TSAN"))
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

@@ -14,7 +14,6 @@ import signal
 import sys
 import threading
 import time
-import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,10 +21,9 @@ from typing import Any
 import pytest
 
 import concx.queue
-from queue_tools import LIMIT, Worker, wait_until
+from queue_tools import LIMIT, TSAN, Worker, in_child
 
 Empty, Full, ShutDown = concx.queue.Empty, concx.queue.Full, concx.queue.ShutDown
-TSAN = bool(os.environ.get("CONCX_TSAN"))
 
 
 @dataclass
@@ -151,37 +149,19 @@ class Round:
 
     # -- the course of a round -------------------------------------------------------------------
 
-    def fork(self, rng: random.Random) -> None:
-        """The child uses the queues that others were using."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # "multi-threaded, use of fork()"
-            pid = os.fork()
-        if pid == 0:
-            status = 1
+    def child(self) -> None:
+        """What a forked child does: it uses the queues that others were using."""
+        for q in self.queues:
+            q.stats()
+            q.maxsize = 0
             try:
-                signal.alarm(0)
-                for q in self.queues:
-                    q.stats()
-                    q.maxsize = 0
-                    try:
-                        q.put(1, timeout=1)
-                        q.put_many([2, 3], timeout=1)
-                        q.get(timeout=1)
-                    except ShutDown:
-                        pass
-                    q.clear()
-                    assert q.empty()
-                status = 0
-            finally:
-                os._exit(status)
-        wait_until(lambda: self.ended(pid), "the end of a forked child")
-
-    @staticmethod
-    def ended(pid: int) -> bool:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            assert os.waitstatus_to_exitcode(status) == 0, "a forked child failed"
-        return bool(done)
+                q.put(1, timeout=1)
+                q.put_many([2, 3], timeout=1)
+                q.get(timeout=1)
+            except ShutDown:
+                pass
+            q.clear()
+            assert q.empty()
 
     def run(self, seconds: float) -> None:
         rng = self.rng
@@ -229,7 +209,7 @@ class Round:
                     pass
                 chance = rng.random()
                 if chance < 0.0005 and not TSAN:
-                    self.fork(rng)
+                    in_child(self.child)
                 elif chance < 0.001:
                     index = rng.randrange(len(self.queues))
                     immediate[index] |= rng.random() < 0.3

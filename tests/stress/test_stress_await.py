@@ -16,12 +16,10 @@ from typing import Any
 import pytest
 
 import concx.queue
-from queue_tools import Step, SteppedLoop, Worker
+from queue_tools import BOUNDED, CLASSES, Step, SteppedLoop, Worker
 
 pytestmark = pytest.mark.stress
 
-CLASSES = ["Queue", "LifoQueue", "PriorityQueue", "SimpleQueue"]
-BOUNDED = CLASSES[:3]
 STEPS = ["not started", "waiting", "granted", "told"]
 ENDS = ["throw", "close", "drop"]
 

@@ -14,6 +14,8 @@ import pytest
 
 import concx.queue
 from queue_tools import (
+    BOUNDED,
+    CLASSES,
     FREE_THREADED,
     LIMIT,
     SteppedLoop,
@@ -27,7 +29,6 @@ from queue_tools import (
 pytestmark = pytest.mark.stress
 
 ShutDown = concx.queue.ShutDown
-CLASSES = ["Queue", "LifoQueue", "PriorityQueue", "SimpleQueue"]
 
 
 def parked_get(q: Any, loop: asyncio.AbstractEventLoop) -> asyncio.Task[Any]:
@@ -226,7 +227,7 @@ async def produce(q: Any, items: range, rng: random.Random | None = None) -> Non
 
 @pytest.mark.parametrize("debug", [False, True], ids=["", "debug"])
 @pytest.mark.parametrize("maxsize", [0, 1, 3])
-@pytest.mark.parametrize("name", CLASSES[:3])
+@pytest.mark.parametrize("name", BOUNDED)
 def test_two_loops_and_threads(name: str, maxsize: int, debug: bool, rng: random.Random) -> None:
     q = getattr(concx.queue, name)(maxsize)
     each = 60

@@ -8,7 +8,6 @@ import heapq
 import os
 import random
 import signal
-import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -17,27 +16,20 @@ from typing import Any
 import pytest
 
 import concx.queue
-from queue_tools import LIMIT, Worker, wait_until, wait_waiting
+from queue_tools import (
+    BOUNDED,
+    CLASSES,
+    LIMIT,
+    Worker,
+    drain,
+    make_queue,
+    wait_until,
+    wait_waiting,
+)
 
-pytestmark = pytest.mark.stress
+pytestmark = [pytest.mark.stress, pytest.mark.usefixtures("quick_switches")]
 
 Empty, Full = concx.queue.Empty, concx.queue.Full
-CLASSES = ["Queue", "LifoQueue", "PriorityQueue", "SimpleQueue"]
-BOUNDED = CLASSES[:3]
-
-
-def make(name: str, maxsize: int = 0) -> Any:
-    cls = getattr(concx.queue, name)
-    return cls() if name == "SimpleQueue" else cls(maxsize)
-
-
-def drain(q: Any) -> list[Any]:
-    items = []
-    while True:
-        try:
-            items.append(q.get_nowait())
-        except Empty:
-            return items
 
 
 class Ordered:
@@ -52,7 +44,7 @@ class Ordered:
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_an_item_that_puts_as_it_dies(name: str) -> None:
-    q = make(name)
+    q = make_queue(name)
 
     class Item(Ordered):
         def __init__(self, left: int) -> None:
@@ -86,7 +78,7 @@ class Busy(Ordered):
 @pytest.mark.parametrize("immediately", [False, True], ids=["clear", "shutdown"])
 @pytest.mark.parametrize("name", BOUNDED)
 def test_items_that_use_the_queue_as_it_drops_them(name: str, immediately: bool) -> None:
-    q = Busy.q = make(name)
+    q = Busy.q = make_queue(name)
     for _ in range(10):
         q.put(Busy())
     if immediately:
@@ -99,7 +91,7 @@ def test_items_that_use_the_queue_as_it_drops_them(name: str, immediately: bool)
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_weak_reference_callback_that_puts(name: str) -> None:
-    q = make(name)
+    q = make_queue(name)
 
     class Item(Ordered):
         number: int | None = None
@@ -127,7 +119,7 @@ def test_a_weak_reference_callback_that_puts(name: str) -> None:
 @pytest.mark.parametrize("name", CLASSES)
 def test_finalisers_during_every_call(name: str) -> None:
     """The collector runs at almost every allocation and its finalisers use the queue."""
-    q = make(name)
+    q = make_queue(name)
     count = [0]
 
     class Cycle(Ordered):
@@ -178,16 +170,6 @@ def test_drop_oldest_with_finalisers() -> None:
 # -- signals -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(autouse=True)
-def quick_switches() -> Iterator[None]:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-4)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
-
-
 @pytest.fixture
 def on_usr1() -> Iterator[list[Any]]:
     """A SIGUSR1 handler that calls what stands in the list."""
@@ -207,7 +189,7 @@ def on_usr1() -> Iterator[list[Any]]:
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_handler_that_puts_into_what_it_interrupted(name: str, on_usr1: list[Any]) -> None:
     """A blocked get in the main thread is woken by its own thread's signal handler."""
-    q = make(name)
+    q = make_queue(name)
     on_usr1.append(lambda: q.put(7))
     for _ in range(50):
         killer = Worker(lambda: (wait_waiting(q, gets=1), os.kill(os.getpid(), signal.SIGUSR1)))
@@ -218,7 +200,7 @@ def test_a_handler_that_puts_into_what_it_interrupted(name: str, on_usr1: list[A
 
 @pytest.mark.parametrize("name", BOUNDED)
 def test_a_handler_that_gets_what_the_put_waits_for(name: str, on_usr1: list[Any]) -> None:
-    q = make(name, 1)
+    q = make_queue(name, 1)
     q.put(0)
     got: list[int] = []
     on_usr1.append(lambda: got.append(q.get_nowait()))
@@ -232,7 +214,7 @@ def test_a_handler_that_gets_what_the_put_waits_for(name: str, on_usr1: list[Any
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_storm_of_handlers(name: str, on_usr1: list[Any]) -> None:
     """Handlers put and get while the main thread does; a thread sends signals as fast as it can."""
-    q = make(name)
+    q = make_queue(name)
     count = [0]
 
     def handle() -> None:
@@ -263,7 +245,7 @@ def test_a_storm_of_handlers(name: str, on_usr1: list[Any]) -> None:
 
 def test_a_raising_handler_loses_nothing(on_usr1: list[Any]) -> None:
     """The exception of a handler comes out of the blocked call; items stay or are returned."""
-    q = make("Queue")
+    q = make_queue("Queue")
     inside = False  # between entering the guarded call and leaving it, and not yet interrupted
 
     def fail() -> None:
@@ -507,28 +489,23 @@ def test_comparisons_that_let_other_threads_in(rng: random.Random) -> None:
             os.sched_yield()
             return self.number < other.number
 
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        q = concx.queue.PriorityQueue(20)
-        each = 60
+    q = concx.queue.PriorityQueue(20)
+    each = 60
 
-        def produce(base: int) -> None:
-            numbers = list(range(base, 3 * each, 3))
-            random.Random(base).shuffle(numbers)
-            for number in numbers:
-                q.put(Slow(number))
+    def produce(base: int) -> None:
+        numbers = list(range(base, 3 * each, 3))
+        random.Random(base).shuffle(numbers)
+        for number in numbers:
+            q.put(Slow(number))
 
-        def consume() -> list[int]:
-            return [q.get().number for _ in range(each)]
+    def consume() -> list[int]:
+        return [q.get().number for _ in range(each)]
 
-        producers = [Worker(produce, base) for base in range(3)]
-        consumers = [Worker(consume) for _ in range(3)]
-        for producer in producers:
-            producer.result()
-        got = [number for consumer in consumers for number in consumer.result()]
-    finally:
-        sys.setswitchinterval(before)
+    producers = [Worker(produce, base) for base in range(3)]
+    consumers = [Worker(consume) for _ in range(3)]
+    for producer in producers:
+        producer.result()
+    got = [number for consumer in consumers for number in consumer.result()]
     assert sorted(got) == list(range(3 * each))
 
 

@@ -3,46 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import concx.queue
-from queue_tools import FREE_THREADED, LIMIT, Worker, run_threads, wait_until, wait_waiting
+from queue_tools import (
+    BOUNDED,
+    CLASSES,
+    FREE_THREADED,
+    LIMIT,
+    TSAN,
+    Worker,
+    in_child,
+    make_queue,
+    run_threads,
+    wait_until,
+    wait_waiting,
+)
 
-pytestmark = pytest.mark.stress
+pytestmark = [pytest.mark.stress, pytest.mark.usefixtures("quick_switches")]
 
 Empty, Full, ShutDown = concx.queue.Empty, concx.queue.Full, concx.queue.ShutDown
-CLASSES = ["Queue", "LifoQueue", "PriorityQueue", "SimpleQueue"]
-BOUNDED = CLASSES[:3]
-
-
-@pytest.fixture(autouse=True)
-def quick_switches() -> Iterator[None]:
-    """Switch threads a hundred times as often as usual."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(5e-5)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
-
-
-def make(name: str, maxsize: int, inside: bool = False) -> Any:
-    cls = getattr(concx.queue, name)
-    q = cls() if name == "SimpleQueue" else cls(maxsize)
-    if inside:
-        with q.mutex:
-            pass
-    return q
 
 
 def put_somehow(q: Any, item: Any, rng: random.Random) -> None:
@@ -81,8 +69,6 @@ def traffic(
     q: Any, rng: random.Random, each: int = 150, producers: int = 3, consumers: int = 3
 ) -> None:
     """Producers and consumers in every manner of call; then every item has come out once."""
-    end = object()
-    comparable = (10**9, -1)
     total = producers * each
 
     def produce(index: int, rng: random.Random) -> None:
@@ -93,20 +79,17 @@ def traffic(
         got: list[Any] = []
         try:
             while True:
-                for item in get_somehow(q, rng):
-                    if item == comparable or item is end:
-                        continue
-                    got.append(item)
-                    done.append(1)
+                items = get_somehow(q, rng)
+                got += items
+                done.extend(items)
         except ShutDown:
             return got
 
-    done: list[int] = []
+    done: list[Any] = []
 
     def stop() -> None:
         wait_until(lambda: len(done) == total, f"{total} items")
-        if hasattr(q, "shutdown"):
-            q.shutdown()
+        q.shutdown()
 
     seeds = [random.Random(rng.random()) for _ in range(producers + consumers)]
     results = run_threads(
@@ -125,22 +108,24 @@ def traffic(
                 assert mine == sorted(mine)  # of one producer, in its order
 
 
-@pytest.mark.parametrize("maxsize", [0, 1, 4])
-@pytest.mark.parametrize("name", BOUNDED)
+@pytest.mark.parametrize(
+    ("name", "maxsize"),
+    [("SimpleQueue", 0), *((name, maxsize) for name in BOUNDED for maxsize in (0, 1, 4))],
+)
 def test_mpmc(name: str, maxsize: int, rng: random.Random) -> None:
-    traffic(make(name, maxsize), rng)
+    traffic(make_queue(name, maxsize), rng)
 
 
 @pytest.mark.parametrize("name", BOUNDED)
 def test_mpmc_in_compatibility_mode(name: str, rng: random.Random) -> None:
-    traffic(make(name, 2, inside=True), rng, each=60)
+    traffic(make_queue(name, 2, inside=True), rng, each=60)
 
 
 @pytest.mark.parametrize("name", BOUNDED)
 def test_the_switch_in_the_middle_of_traffic(name: str, rng: random.Random) -> None:
     """Somebody uses the mutex while others wait and work: nothing is lost by the switch."""
     for _ in range(5):
-        q = make(name, rng.choice([0, 1, 3]))
+        q = make_queue(name, rng.choice([0, 1, 3]))
         point = rng.randrange(60)
 
         def switch(q: Any = q, point: int = point) -> None:
@@ -153,27 +138,9 @@ def test_the_switch_in_the_middle_of_traffic(name: str, rng: random.Random) -> N
         switcher.result()
 
 
-def test_mpmc_simple_queue(rng: random.Random) -> None:
-    q = make("SimpleQueue", 0)
-    each, producers, consumers = 400, 3, 3
-
-    def consume() -> list[Any]:
-        got = []
-        while (item := q.get()) is not None:
-            got.append(item)
-        return got
-
-    workers = [Worker(consume) for _ in range(consumers)]
-    run_threads(*[lambda i=i: [q.put((i, n)) for n in range(each)] for i in range(producers)])
-    for _ in range(consumers):
-        q.put(None)
-    got = [item for worker in workers for item in worker.result()]
-    assert Counter(got) == Counter((i, n) for i in range(producers) for n in range(each))
-
-
 @pytest.mark.parametrize("name", BOUNDED)
 def test_maxsize_changes_in_traffic(name: str, rng: random.Random) -> None:
-    q = make(name, 1)
+    q = make_queue(name, 1)
     over = threading.Event()
 
     def change() -> None:
@@ -191,7 +158,7 @@ def test_maxsize_changes_in_traffic(name: str, rng: random.Random) -> None:
 
 
 def test_join_in_traffic() -> None:
-    q = make("Queue", 3)
+    q = make_queue("Queue", 3)
     for _ in range(30):
         finished = []
 
@@ -217,7 +184,7 @@ def test_join_in_traffic() -> None:
 def test_shutdown_in_traffic(name: str, rng: random.Random) -> None:
     """What put accepted comes out, or is among what an immediate shutdown removed."""
     for _ in range(20):
-        q = make(name, rng.choice([0, 1, 3]))
+        q = make_queue(name, rng.choice([0, 1, 3]))
         immediate = rng.random() < 0.3
         point = rng.randrange(100)
         put: list[Any] = []
@@ -253,7 +220,7 @@ def test_shutdown_in_traffic(name: str, rng: random.Random) -> None:
 
 
 def test_waiters_are_served_in_order() -> None:
-    q = make("Queue", 0)
+    q = make_queue("Queue", 0)
     getters = []
     for count in range(1, 6):
         getters.append(Worker(q.get))
@@ -261,7 +228,7 @@ def test_waiters_are_served_in_order() -> None:
     for item in range(5):
         q.put(item)
     assert [getter.result() for getter in getters] == [0, 1, 2, 3, 4]
-    q = make("Queue", 1)
+    q = make_queue("Queue", 1)
     q.put(-1)
     putters = []
     for count in range(1, 6):
@@ -273,7 +240,7 @@ def test_waiters_are_served_in_order() -> None:
 
 
 def test_a_waiting_put_of_a_lifo_queue() -> None:
-    q = make("LifoQueue", 1)
+    q = make_queue("LifoQueue", 1)
     q.put(1)
     putter = Worker(q.put, 2)
     wait_waiting(q, puts=1)
@@ -283,7 +250,7 @@ def test_a_waiting_put_of_a_lifo_queue() -> None:
 
 
 def test_a_hundred_waiters_and_one_put_many() -> None:
-    q = make("Queue", 0)
+    q = make_queue("Queue", 0)
     getters = [Worker(q.get) for _ in range(100)]
     wait_waiting(q, gets=100)
     assert q.put_many(range(100)) == 100
@@ -291,7 +258,7 @@ def test_a_hundred_waiters_and_one_put_many() -> None:
 
 
 def test_a_hundred_waiting_puts_and_one_get_many() -> None:
-    q = make("Queue", 1)
+    q = make_queue("Queue", 1)
     q.put(-1)
     putters = [Worker(q.put, item) for item in range(100)]
     wait_waiting(q, puts=100)
@@ -305,7 +272,7 @@ def test_a_hundred_waiting_puts_and_one_get_many() -> None:
 
 def test_timeouts_that_race_with_grants(rng: random.Random) -> None:
     """Each get gives up about when its item arrives: it has it, or the queue has."""
-    q = make("Queue", 0)
+    q = make_queue("Queue", 0)
     got: list[int] = []
     rounds = 300
 
@@ -333,7 +300,7 @@ def test_timeouts_that_race_with_grants(rng: random.Random) -> None:
 @pytest.mark.parametrize("name", CLASSES)
 def test_no_wait_keeps_the_gil(name: str) -> None:
     """With a switch interval of an hour, another thread runs only if the GIL is released."""
-    q = make(name, 1)
+    q = make_queue(name, 1)
     ran = [0]
     over = threading.Event()
 
@@ -349,7 +316,7 @@ def test_no_wait_keeps_the_gil(name: str) -> None:
         lambda: q.get_many(3, block=False),
     ]  # fmt: skip
     if name != "SimpleQueue":
-        full = make(name, 1)
+        full = make_queue(name, 1)
         full.put(0)
         calls += [
             lambda: full.put(1, timeout=0), lambda: full.put_nowait(1), lambda: full.put(1, False),
@@ -370,55 +337,25 @@ def test_no_wait_keeps_the_gil(name: str) -> None:
             assert q.get(timeout=0) == item
         after = ran[0]
     finally:
-        sys.setswitchinterval(5e-5)
+        sys.setswitchinterval(1e-5)
         over.set()
     worker.result()
     assert after == before
 
 
+no_threads_in_child = pytest.mark.skipif(
+    TSAN, reason="ThreadSanitizer dies in a forked child that starts threads"
+)
+
+
 # -- fork ----------------------------------------------------------------------------------------------
 
 
-def in_child(body: Callable[[], None]) -> None:
-    """Run `body` in a forked child; fail if it fails or hangs."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # "multi-threaded, use of fork()"
-        pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            signal.alarm(0)
-            body()
-            status = 0
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    deadline = time.monotonic() + LIMIT
-    while True:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            assert os.waitstatus_to_exitcode(status) == 0
-            return
-        if time.monotonic() > deadline:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            raise AssertionError("the child hangs")
-        time.sleep(0.001)
-
-
-@pytest.mark.skipif(
-    bool(os.environ.get("CONCX_TSAN")),
-    reason="ThreadSanitizer dies in a forked child that starts threads",
-)
+@no_threads_in_child
 @pytest.mark.parametrize("inside", [False, True], ids=["native", "compat"])
 @pytest.mark.parametrize("name", BOUNDED)
 def test_fork_with_others_blocked(name: str, inside: bool) -> None:
-    q = make(name, 1, inside)
+    q = make_queue(name, 1, inside)
     getters = [Worker(q.get) for _ in range(2)]
     wait_waiting(q, gets=2)
 
@@ -445,16 +382,13 @@ def test_fork_with_others_blocked(name: str, inside: bool) -> None:
     assert sorted(getter.result() for getter in getters) == [1, 2]
 
 
-@pytest.mark.skipif(
-    bool(os.environ.get("CONCX_TSAN")),
-    reason="ThreadSanitizer dies in a forked child that starts threads",
-)
+@no_threads_in_child
 def test_fork_with_puts_blocked_and_traffic() -> None:
-    q = make("Queue", 1)
+    q = make_queue("Queue", 1)
     q.put(0)
     putter = Worker(q.put, 1)
     wait_waiting(q, puts=1)
-    busy = make("Queue", 2)
+    busy = make_queue("Queue", 2)
     over = threading.Event()
 
     def pump() -> None:
@@ -468,7 +402,7 @@ def test_fork_with_puts_blocked_and_traffic() -> None:
         assert q.get(timeout=5) == 0
         q.put(9, timeout=5)
         assert q.get(timeout=5) == 9
-        fresh = make("Queue", 1)
+        fresh = make_queue("Queue", 1)
         fresh.put(1, timeout=5)
         busy.put_many([1, 2, 3], block=False)
         busy.clear()
@@ -486,7 +420,7 @@ def test_fork_with_puts_blocked_and_traffic() -> None:
 
 
 def test_fork_while_a_loop_waits() -> None:
-    q = make("Queue", 0)
+    q = make_queue("Queue", 0)
 
     async def main() -> Any:
         task = asyncio.create_task(q.get_async())
