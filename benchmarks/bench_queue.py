@@ -2,27 +2,71 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness.spec import Goal, Row
 
 PINNED = ("split", "same")
+RINGS = ("concx.RingQueue", "concx.SpscQueue")
+OURS = ("concx.Queue", "concx.SimpleQueue")
+STANDARD = ("queue.Queue", "queue.SimpleQueue")
+BRIDGES = ("janus", "culsans")
 GIL_WHY = (
     "On a GIL build a stream is bound by the cost of one put and one get; hand-overs are rare."
 )
+
+
+def stream(name: str, title: str, *contenders: str, why: str, **more: Any) -> Row:
+    """Producers and consumers in threads of their own, pinned in both ways unless said otherwise."""
+    return Row(name, title, "stream", contenders, why=why, **{"variants": PINNED, **more})
+
+
+def in_one_loop(name: str, bound: str, *contenders: str, why: str, maxsize: int = 0) -> Row:
+    """Two tasks; asyncio's own queue is the one to beat."""
+    return Row(
+        name,
+        f"asyncio to asyncio in one loop, {bound}",
+        "loop-to-loop",
+        ("concx.Queue", "asyncio.Queue", *contenders),
+        params={"maxsize": maxsize} if maxsize else {},
+        goals=(Goal("concx.Queue", ("asyncio.Queue",), 1, 1),),
+        why=why,
+    )
+
+
+def across(name: str, title: str, workload: str, why: str, *goals: Goal) -> Row:
+    """Between a thread and a task."""
+    return Row(
+        name,
+        f"{title}, maxsize 100",
+        workload,
+        ("concx.Queue", "concx.RingQueue", *BRIDGES),
+        variants=PINNED,
+        params={"maxsize": 100},
+        goals=goals,
+        why=why,
+    )
+
+
+def crowd(pairs: int, why: str) -> Row:
+    return stream(
+        f"mpmc{pairs}",
+        f"{pairs} producers, {pairs} consumers, maxsize 1000 (SimpleQueue has no bound)",
+        "concx.Queue",
+        "concx.RingQueue",
+        *STANDARD,
+        variants=("split",),
+        params={"maxsize": 1000, "pairs": pairs},
+        why=why,
+    )
+
 
 ROWS = [
     Row(
         "seq",
         "put + get, one thread",
         "seq",
-        (
-            "concx.Queue",
-            "concx.SimpleQueue",
-            "concx.RingQueue",
-            "concx.SpscQueue",
-            "queue.Queue",
-            "queue.SimpleQueue",
-            "collections.deque",
-        ),
+        (*OURS, *RINGS, *STANDARD, "collections.deque"),
         unit="pairs/s",
         goals=(
             Goal("concx.Queue", ("queue.Queue",), 20, 15, {"3.14": 12, "3.15": 12}),
@@ -30,27 +74,21 @@ ROWS = [
         ),
         why="queue.Queue takes a lock and notifies a condition in Python; here one C call does the whole operation.",
     ),
-    Row(
+    stream(
         "spsc1000",
         "Queue(1000), one producer, one consumer",
-        "stream",
-        (
-            "concx.Queue",
-            "concx.RingQueue",
-            "concx.SpscQueue",
-            "queue.Queue",
-        ),
-        variants=PINNED,
+        "concx.Queue",
+        *RINGS,
+        "queue.Queue",
         params={"maxsize": 1000},
         goals=(Goal("concx.Queue", ("queue.Queue",), 10, 10),),
         why="No bounded queue in the standard library is written in C; a full queue hands the slot to one putter.",
     ),
-    Row(
+    stream(
         "stream",
         "unbounded stream, one producer, one consumer",
-        "stream",
-        ("concx.Queue", "concx.SimpleQueue", "queue.Queue", "queue.SimpleQueue"),
-        variants=PINNED,
+        *OURS,
+        *STANDARD,
         goals=(Goal("concx.Queue", ("queue.SimpleQueue",), 1.1, 0.9),),
         why=GIL_WHY,
     ),
@@ -58,7 +96,7 @@ ROWS = [
         "batch64",
         "put_many / get_many of 64, per item",
         "batch",
-        ("concx.Queue", "concx.RingQueue", "concx.SpscQueue", "queue.SimpleQueue", "queue.Queue"),
+        ("concx.Queue", *RINGS, "queue.SimpleQueue", "queue.Queue"),
         variants=PINNED,
         params={"items": "kept"},
         goals=(Goal("concx.Queue", ("queue.SimpleQueue",), 2, 5),),
@@ -68,7 +106,7 @@ ROWS = [
         "batch64-fresh",
         "the same, every int made and freed on the way",
         "batch",
-        ("concx.Queue", "concx.RingQueue", "concx.SpscQueue", "queue.SimpleQueue"),
+        ("concx.Queue", *RINGS, "queue.SimpleQueue"),
         variants=PINNED,
         params={"items": "fresh"},
         why="Making an int and freeing it in another thread costs more than the queue does.",
@@ -77,60 +115,42 @@ ROWS = [
         "pingpong",
         "ping-pong through two queues",
         "pingpong",
-        (
-            "concx.Queue",
-            "concx.SimpleQueue",
-            "concx.RingQueue",
-            "concx.SpscQueue",
-            "queue.Queue",
-            "queue.SimpleQueue",
-        ),
+        (*OURS, *RINGS, *STANDARD),
         unit="round trips/s",
         variants=("same", "split"),
         goals=(Goal("concx.Queue", ("queue.Queue",), 1.7, 10, variants=("same",)),),
         why="Each hand-over is one scheduler wake-up; across CPUs that wake-up costs more than everything else.",
     ),
-    Row(
+    across(
         "thread-asyncio100",
-        "thread to asyncio, maxsize 100",
+        "thread to asyncio",
         "thread-to-loop",
-        ("concx.Queue", "concx.RingQueue", "janus", "culsans"),
-        variants=PINNED,
-        params={"maxsize": 100},
-        goals=(Goal("concx.Queue", ("janus", "culsans"), 4, 4),),
-        why="Any number of completions cost one call_soon_threadsafe per loop iteration.",
+        "Any number of completions cost one call_soon_threadsafe per loop iteration.",
+        Goal("concx.Queue", BRIDGES, 4, 4),
     ),
-    Row(
+    in_one_loop(
         "asyncio0",
-        "asyncio to asyncio in one loop, unbounded",
-        "loop-to-loop",
-        ("concx.Queue", "asyncio.Queue"),
-        goals=(Goal("concx.Queue", ("asyncio.Queue",), 1, 1),),
+        "unbounded",
         why="The awaitable is a C object that completes without the loop when an item is there.",
     ),
-    Row(
+    in_one_loop(
         "asyncio1",
-        "asyncio to asyncio in one loop, maxsize 1",
-        "loop-to-loop",
-        ("concx.Queue", "asyncio.Queue"),
-        params={"maxsize": 1},
-        goals=(Goal("concx.Queue", ("asyncio.Queue",), 1, 1),),
+        "maxsize 1",
+        maxsize=1,
         why="Every item is a wait for the loop; what differs is how many callbacks a hand-over needs.",
     ),
-    Row(
+    in_one_loop(
         "asyncio100",
-        "asyncio to asyncio in one loop, maxsize 100",
-        "loop-to-loop",
-        ("concx.Queue", "asyncio.Queue", "janus", "culsans"),
-        params={"maxsize": 100},
-        goals=(Goal("concx.Queue", ("asyncio.Queue",), 1, 1),),
+        "maxsize 100",
+        *BRIDGES,
+        maxsize=100,
         why="One wait per hundred items, the rest completes without the loop.",
     ),
     Row(
         "idle",
         "100 blocked getters, 50 items a second: p99 of the wake-up",
         "idle",
-        ("concx.Queue", "concx.SimpleQueue", "queue.Queue", "queue.SimpleQueue"),
+        (*OURS, *STANDARD),
         unit="µs",
         higher=False,
         variants=("split",),
@@ -138,33 +158,17 @@ ROWS = [
         goals=(Goal("concx.Queue", ("queue.Queue",), 1, 1, limits={"idle_cpu_percent": 0.1}),),
         why="A sleeper is on a futex and costs nothing; the wake-up itself is the kernel's.",
     ),
-    Row(
+    stream(
         "spsc1",
         "Queue(1), one producer, one consumer in lock-step",
-        "stream",
-        ("concx.Queue", "concx.RingQueue", "concx.SpscQueue", "queue.Queue"),
-        variants=PINNED,
+        "concx.Queue",
+        *RINGS,
+        "queue.Queue",
         params={"maxsize": 1},
         why="Every item is a hand-over, as in ping-pong.",
     ),
-    Row(
-        "mpmc2",
-        "2 producers, 2 consumers, maxsize 1000 (SimpleQueue has no bound)",
-        "stream",
-        ("concx.Queue", "concx.RingQueue", "queue.Queue", "queue.SimpleQueue"),
-        variants=("split",),
-        params={"maxsize": 1000, "pairs": 2},
-        why=GIL_WHY,
-    ),
-    Row(
-        "mpmc4",
-        "4 producers, 4 consumers, maxsize 1000 (SimpleQueue has no bound)",
-        "stream",
-        ("concx.Queue", "concx.RingQueue", "queue.Queue", "queue.SimpleQueue"),
-        variants=("split",),
-        params={"maxsize": 1000, "pairs": 4},
-        why="More threads than CPUs: what is woken too early or too often shows here.",
-    ),
+    crowd(2, GIL_WHY),
+    crowd(4, "More threads than CPUs: what is woken too early or too often shows here."),
     Row(
         "lifo",
         "LifoQueue, put + get, one thread",
@@ -183,28 +187,17 @@ ROWS = [
         params={"depth": 1000},
         why="heapq is C already and both compare as often; what differs is the lock and the conditions around it.",
     ),
-    Row(
+    across(
         "asyncio-thread100",
-        "asyncio to thread, maxsize 100",
+        "asyncio to thread",
         "loop-to-thread",
-        ("concx.Queue", "concx.RingQueue", "janus", "culsans"),
-        variants=PINNED,
-        params={"maxsize": 100},
-        why="A full queue grants slots to the task through the loop's port, many per iteration.",
+        "A full queue grants slots to the task through the loop's port, many per iteration.",
     ),
     Row(
         "memory-object",
         "memory of one empty queue",
         "per-object",
-        (
-            "concx.Queue",
-            "concx.SimpleQueue",
-            "concx.RingQueue",
-            "concx.SpscQueue",
-            "queue.Queue",
-            "queue.SimpleQueue",
-            "asyncio.Queue",
-        ),
+        (*OURS, *RINGS, *STANDARD, "asyncio.Queue"),
         unit="bytes",
         higher=False,
         params={"fixed": True},
@@ -214,7 +207,7 @@ ROWS = [
         "memory-item",
         "memory of one queued item, without the item",
         "per-item",
-        ("concx.Queue", "concx.SimpleQueue", "queue.Queue", "queue.SimpleQueue"),
+        (*OURS, *STANDARD),
         unit="bytes",
         higher=False,
         params={"fixed": True},
