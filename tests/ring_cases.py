@@ -131,8 +131,9 @@ class BoundedCases:
                 for _ in range(2):
                     with pytest.raises(Full):
                         q.put_nowait(99)
-                assert [q.get_nowait() for _ in range(1 + lap % capacity)]
-                assert q.get_many(capacity, block=False) if len(q) else True
+                first = [q.get_nowait() for _ in range(1 + lap % capacity)]
+                rest = q.get_many(capacity, block=False) if len(q) else []
+                assert first + rest == list(range(capacity))
 
     @pytest.mark.parametrize("bad", [0, -1, 2**40 + 1, 2**64])
     def test_capacity_out_of_range(self, bad: int) -> None:

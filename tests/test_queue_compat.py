@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue as stdlib
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -283,11 +284,16 @@ def test_somebodys_own_conditions() -> None:
 
 
 def test_signal_handlers_and_the_mutex() -> None:
-    """A put from code that interrupts the holder of the mutex does not hang."""
+    """A handler that interrupts the holder of the mutex may use the queue."""
     q: Any = Queue()
-    with q.mutex:
-        q.put_nowait(1)
-        assert q.get_nowait() == 1
+    before = signal.signal(signal.SIGUSR1, lambda *_: (q.put(1), q.put(2), q.get()))
+    try:
+        with q.mutex:
+            signal.raise_signal(signal.SIGUSR1)
+            assert list(q.queue) == [2]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert q.get_nowait() == 2
 
 
 def test_shutdown_and_additions_in_the_mode(cls: Any) -> None:

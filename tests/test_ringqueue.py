@@ -103,14 +103,14 @@ class Many(BoundedCases, AsyncCases):
     def test_wake_order(self) -> None:
         """Who waits longest is woken first, one per item."""
         q = self.make(5)
-        got: list[int] = []
         getters = []
         for k in range(3):
-            getters.append(Worker(lambda k=k: got.append(k) or q.get()))
+            getters.append(Worker(q.get))
             wait_waiting(q, gets=k + 1)
-        assert q.stats().blocked_gets == 3
-        q.put_many([1, 2, 3])
-        assert sorted(g.result() for g in getters) == [1, 2, 3]
+        for k, getter in enumerate(getters):
+            q.put(k)
+            assert getter.result() == k
+            assert q.stats().waiting_gets == 2 - k
         assert q.stats().blocked_gets == 3
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import inspect
 import queue as stdlib
@@ -88,7 +89,7 @@ def test_bad_timeouts(
     elif message is not None:
         assert str(caught.value) == message
     assert q.qsize() == stocked
-    with pytest.raises(stdlib.Empty) if not stocked else pytest.MonkeyPatch.context():
+    with contextlib.nullcontext() if stocked else pytest.raises(stdlib.Empty):
         q.get(False, timeout)  # not looked at
 
 
@@ -137,10 +138,9 @@ def test_subclass(impl: ModuleType) -> None:
     q.put(5)
     assert q.get() == ("mine", 5)
     q.put(6)
-    assert q.get_nowait() in (
-        6,
-        ("mine", 6),
-    )  # C and Python versions of the standard class differ here
+    assert (
+        q.get_nowait() == 6
+    )  # as in the C version of the standard class, and not in the Python one
 
 
 def test_get_waits(q: Any) -> None:

@@ -118,7 +118,7 @@ interrupt_body(struct worker *self)
     }
     WAIT_UNTIL(cx_load_acquire(&sleeper->asleep) == 1);
     for (int i = 0; i < 50 && __atomic_load_n(&signals, __ATOMIC_RELAXED) == i; i++) {
-        usleep(1000);
+        usleep(1000); /* so that most of them find it asleep; none of them has to */
         pthread_kill(sleeper->thread, SIGUSR1);
         WAIT_UNTIL(__atomic_load_n(&signals, __ATOMIC_RELAXED) > i);
     }

@@ -7,7 +7,6 @@ not started; waiting; granted, the loop not told yet; granted, the future done, 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import warnings
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 
 import concx.queue
-from queue_tools import BOUNDED, CLASSES, Step, SteppedLoop, Worker
+from queue_tools import BOUNDED, CLASSES, Step, SteppedLoop, Worker, wait_waiting
 
 pytestmark = pytest.mark.stress
 
@@ -177,8 +176,7 @@ def test_a_granted_get_that_is_ended_wakes_a_thread(loop: SteppedLoop) -> None:
     first = Step(q.get_async())
     first.send()
     thread = Worker(q.get)
-    while q.stats().waiting_gets < 2:
-        pass
+    wait_waiting(q, gets=2)
     q.put("x")
     end("close", first)
     assert thread.result() == "x"
@@ -266,22 +264,20 @@ def test_send_before_the_grant_waits_on(loop: SteppedLoop) -> None:
     step.send()
     assert step.future is not None
     step.future.set_result(None)
-    with contextlib.suppress(RuntimeError):
-        assert not step.send()
+    assert not step.send()
     q.put(1)
+    assert q.empty()  # it was handed over to the one that waits on
     step.coroutine.close()
     assert q.get_nowait() == 1
 
 
-def test_only_one_may_await(loop: SteppedLoop) -> None:
+def test_a_second_await_is_no_second_wait(loop: SteppedLoop) -> None:
     q = concx.queue.Queue()
-    coroutine = q.get_async()
-    step = Step(coroutine)
+    step = Step(q.get_async())
     step.send()
-    again = coroutine.__await__()
-    with contextlib.suppress(RuntimeError):
-        again.send(None)  # refused, or looks and waits on
-    coroutine.close()
+    step.coroutine.__await__().send(None)
+    assert q.stats().waiting_gets == 1
+    step.coroutine.close()
     q.put(1)
     assert q.qsize() == 1
 
