@@ -1,4 +1,5 @@
-"""What every test has: options for the long runs, a seeded generator, scripts in a process of their own.
+"""What every test has: options for the long runs, a seeded generator, queues in both modes, quick thread
+switches, scripts in a process of their own.
 
 A test fails after 60 s with the stacks of all threads (pytest-timeout, by SIGALRM: tests leave that
 signal and ``ITIMER_REAL`` alone); ``@pytest.mark.timeout(300)`` allows one more. Warnings are errors.

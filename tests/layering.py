@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-MAX_HEADER, MAX_SOURCE = 150, 600
+MAX_HEADER, MAX_SOURCE, MAX_FUNCTION = 150, 600, 60
 
 # The public modules that mirror one of the standard library.
 MIRRORS = {
@@ -226,6 +226,24 @@ def too_long(root: Path) -> list[str]:
                     found.append(
                         f"{path.relative_to(root)}: {lines} lines, at most {most}: it holds a second noun"
                     )
+    return found
+
+
+def long_functions(root: Path) -> list[str]:
+    """C functions, from brace to brace."""
+    found = []
+    for folder in ("csrc", "tests/core", "examples"):
+        for path in c_files(root / folder):
+            lines = path.read_text(encoding="utf-8").splitlines()
+            begun = 0
+            for number, line in enumerate(lines, 1):
+                if line == "{":
+                    begun = number
+                elif line == "}" and begun:
+                    length, begun = number - begun + 1, 0
+                    if length > MAX_FUNCTION:
+                        where = f"{path.relative_to(root)}:{number - length + 1}"
+                        found.append(f"{where}: a function of {length} lines")
     return found
 
 

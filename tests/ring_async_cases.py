@@ -116,6 +116,22 @@ class AsyncCases:
             q.get_async().send(None)
         assert stop.value.value == 1
 
+    def test_async_blocked_on_loop(self) -> None:
+        """A blocking call in the thread of a running loop is allowed, and counted."""
+        q = self.make(1)
+
+        async def main() -> None:
+            with pytest.raises(Empty):
+                q.get(timeout=0.001)
+            q.put(1)
+            with pytest.raises(Full):
+                q.put(2, timeout=0.001)
+
+        run_async(main())
+        with pytest.raises(Full):
+            q.put(2, timeout=0.001)
+        assert q.stats().blocked_on_loop == 2
+
     # cancel
 
     def test_cancel(self) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from layering import (
     MIRRORS,
+    long_functions,
     missing_from_mirror,
     missing_from_page,
     missing_from_stub,
@@ -36,6 +37,7 @@ RULES = [
     wrong_test_arrows,
     wrong_imports,
     too_long,
+    long_functions,
     not_exported,
 ]
 
@@ -231,6 +233,12 @@ PLANTED = [
         "tests/test_ring.py",
         "\n" * 601,
         "tests/test_ring.py: 601 lines, at most 600: it holds a second noun",
+    ),
+    (
+        long_functions,
+        "csrc/core/ring.c",
+        "static void\nf(void)\n{\n" + "    ;\n" * 59 + "}\n",
+        "csrc/core/ring.c:3: a function of 61 lines",
     ),
     (not_exported, "python/concx/map.py", "", "concx.map has no __all__"),
     (

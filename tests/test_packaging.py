@@ -119,8 +119,8 @@ def test_include_folder_holds_the_header() -> None:
 def test_import_is_light(run_script: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     run_script(
         """
-        import os, signal, sys, threading
-        before = set(sys.modules)
+        import os, queue, signal, sys, threading
+        before, standard = set(sys.modules), dict(vars(queue))
         environment, handlers = dict(os.environ), [signal.getsignal(n) for n in signal.valid_signals()]
         import concx
         assert {name for name in sys.modules if name.startswith("concx.")} == set()
@@ -131,8 +131,8 @@ def test_import_is_light(run_script: Callable[..., subprocess.CompletedProcess[s
         assert len(os.listdir("/proc/self/task")) == 1
         assert dict(os.environ) == environment
         assert [signal.getsignal(n) for n in signal.valid_signals()] == handlers
-        import queue
-        assert queue.Queue.__module__ == "queue"
+        assert dict(vars(queue)) == standard, "nothing is patched"
+        assert "asyncio" not in sys.modules, "asyncio is imported when it is first needed"
         """
     )
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from queue_tools import (
     FREE_THREADED,
     LIMIT,
     TSAN,
+    StackAsQueue,
     Worker,
     in_child,
     make_queue,
@@ -27,6 +29,12 @@ from queue_tools import (
     wait_until,
     wait_waiting,
 )
+
+RINGS: dict[str, Callable[[], Any]] = {
+    "RingQueue": lambda: concx.queue.RingQueue(1),
+    "SpscQueue": lambda: concx.queue.SpscQueue(1),
+    "Stack": lambda: StackAsQueue(concx.queue.Stack()),
+}
 
 pytestmark = [pytest.mark.stress, pytest.mark.usefixtures("quick_switches")]
 
@@ -297,10 +305,11 @@ def test_timeouts_that_race_with_grants(rng: random.Random) -> None:
 @pytest.mark.skipif(
     FREE_THREADED, reason="without a GIL there is none to release; builds with a GIL run this"
 )
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", [*CLASSES, *RINGS])
 def test_no_wait_keeps_the_gil(name: str) -> None:
     """With a switch interval of an hour, another thread runs only if the GIL is released."""
-    q = make_queue(name, 1)
+    make = RINGS.get(name) or partial(make_queue, name, 1)
+    q = make()
     ran = [0]
     over = threading.Event()
 
@@ -315,8 +324,8 @@ def test_no_wait_keeps_the_gil(name: str) -> None:
         lambda: q.get(timeout=0), lambda: q.get(False), q.get_nowait, lambda: q.get(timeout=0.0),
         lambda: q.get_many(3, block=False),
     ]  # fmt: skip
-    if name != "SimpleQueue":
-        full = make_queue(name, 1)
+    if name not in ("SimpleQueue", "Stack"):
+        full = make()
         full.put(0)
         calls += [
             lambda: full.put(1, timeout=0), lambda: full.put_nowait(1), lambda: full.put(1, False),
@@ -324,8 +333,8 @@ def test_no_wait_keeps_the_gil(name: str) -> None:
         ]  # fmt: skip
     sys.setswitchinterval(3600)
     try:
-        for _ in range(5):
-            time.sleep(0.001)  # so that the other thread now waits by the new interval
+        seen = ran[0]
+        wait_until(lambda: ran[0] > seen + 5)  # the other thread now waits by the new interval
         before = ran[0]
         for call in calls * 20:
             try:
@@ -333,7 +342,7 @@ def test_no_wait_keeps_the_gil(name: str) -> None:
             except (Empty, Full):
                 pass
         for item in range(200):
-            q.put(item, timeout=0) if name == "SimpleQueue" else q.put_nowait(item)
+            q.put_nowait(item)
             assert q.get(timeout=0) == item
         after = ran[0]
     finally:
@@ -343,12 +352,12 @@ def test_no_wait_keeps_the_gil(name: str) -> None:
     assert after == before
 
 
+# -- fork ----------------------------------------------------------------------------------------------
+
+
 no_threads_in_child = pytest.mark.skipif(
     TSAN, reason="ThreadSanitizer dies in a forked child that starts threads"
 )
-
-
-# -- fork ----------------------------------------------------------------------------------------------
 
 
 @no_threads_in_child
