@@ -327,9 +327,8 @@ def _run(demo: Demo) -> int:
     except KeyboardInterrupt:
         demo.print(stopped=True)
         sys.stdout.flush()
-        os._exit(
-            130
-        )  # a thread hangs in the file system; waiting for it is what the user wants to end
+        # A thread hangs in the file system; waiting for it is what the user wants to end.
+        os._exit(130)
     except report.Disagreement as error:
         print(f"concx demo: {error}", file=sys.stderr)
         return 1

@@ -106,9 +106,8 @@ def _encoding(data: bytes) -> str:
     try:
         return tokenize.detect_encoding(io.BytesIO(data).readline)[0]
     except SyntaxError as error:
-        data.decode(
-            "utf-8"
-        )  # where these lines are not UTF-8 either, the byte is the better reason
+        # Where these lines are not UTF-8 either, the byte is the better reason.
+        data.decode("utf-8")
         raise SourceError(str(error)) from None
 
 
