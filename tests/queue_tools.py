@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any
 
 import concx.queue
@@ -160,6 +160,9 @@ class StackAsQueue:
         return len(self.stack)
 
     qsize = __len__
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.stack)
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         self.stack.push(item)

@@ -1,6 +1,6 @@
 """Interrupts a blocked call of the main thread many times: quick, nothing lost.
 
-python ctrl_c.py get|put|join|simple|compat COUNT
+python ctrl_c.py get|put|join|simple|compat|ring|stack|race COUNT
 """
 
 from __future__ import annotations
@@ -10,18 +10,28 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import concx.queue
+from queue_tools import StackAsQueue
 
 REACTION = float(os.environ.get("CONCX_REACTION", "0.2"))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+MAKERS = {
+    "simple": concx.queue.SimpleQueue,
+    "ring": partial(concx.queue.RingQueue, 1),
+    "stack": lambda: StackAsQueue(concx.queue.Stack()),
+}
+
+
 def main(what: str, count: int) -> None:
-    q = concx.queue.SimpleQueue() if what == "simple" else concx.queue.Queue(1)
+    q = MAKERS.get(what, partial(concx.queue.Queue, 1))()
     if what == "compat":
         with q.mutex:
             pass
@@ -75,7 +85,7 @@ def main(what: str, count: int) -> None:
             caught.set()
             worst = max(worst, took)
             slow += took >= REACTION
-        if number % 10 == 0 and what in ("get", "simple", "compat"):
+        if number % 10 == 0 and what not in ("put", "join"):
             q.put(number)
             assert q.get() == number
         assert not waiting()
@@ -91,12 +101,19 @@ def main(what: str, count: int) -> None:
 
 
 def race(count: int) -> None:
-    """Interrupts at any moment of a stream: what a get took and did not return is in the queue."""
+    """Interrupts at any moment of a stream: everything comes out, once and in order."""
     q = concx.queue.Queue()
     total = 20 * count
-    got = 0
+    got: list[int] = []
     interrupts = 0
-    state = {"over": False}
+    inside = False
+    over = threading.Event()
+
+    def handler(*_: object) -> None:
+        nonlocal inside
+        if inside:
+            inside = False
+            raise KeyboardInterrupt
 
     def feed() -> None:
         for number in range(total):
@@ -105,41 +122,31 @@ def race(count: int) -> None:
                 time.sleep(0)
 
     def storm() -> None:
-        while not state["over"] and state["sent"] < count:
+        for _ in range(count):
             os.kill(os.getpid(), signal.SIGINT)
-            state["sent"] += 1
-            time.sleep(0.0002)
+            if over.wait(0.0002):
+                return
 
-    state["sent"] = 0
-    threads = [threading.Thread(target=t, daemon=True) for t in (feed, storm)]
-    started = False
-    while True:
+    signal.signal(signal.SIGINT, handler)
+    threads = [threading.Thread(target=target, daemon=True) for target in (feed, storm)]
+    for thread in threads:
+        thread.start()
+    while len(got) < total:
         try:
-            if not started:
-                started = True
-                for thread in threads:
-                    thread.start()
-            while True:
-                item = q.get(timeout=0.5)
-                if item == total - 1:
-                    state["over"] = True
-                    break
+            inside = True
+            # No Python code runs between the queue and the list, where a handler could come in
+            # when the queue has handed an item out and the list does not have it yet.
+            got.extend(islice(q.consume(), total - len(got)))
+            inside = False
         except KeyboardInterrupt:
             interrupts += 1
-            continue
-        except concx.queue.Empty:
-            break
-        break
-    try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    inside = False
+    over.set()
     for thread in threads:
         thread.join()
-    stats = q.stats()
-    got = stats.gets
-    assert stats.puts == total
-    assert got + q.qsize() == total, (got, q.qsize(), total)
+    assert got == list(range(total))
+    assert q.empty()
+    assert interrupts
     print(f"{interrupts} interrupts in a stream of {total} items")
 
 

@@ -50,6 +50,8 @@ with heap.mutex:
     heap.queue.append(4)
 assert heap.get() == 4
 assert issubclass(queue.Queue, __import__("queue").Queue)
+from concx import _core
+assert not hasattr(_core, "_C_API"), "native threads know the main interpreter alone"
 """
 
 
