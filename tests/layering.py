@@ -251,7 +251,11 @@ def long_functions(root: Path) -> list[str]:
 
 
 def public_modules(root: Path) -> list[str]:
-    return [name for name, _ in python_modules(root) if python_rank(name) == 2 or name == "concx"]
+    return [
+        name
+        for name, _ in python_modules(root)
+        if (python_rank(name) == 2 and "._" not in name) or name == "concx"
+    ]
 
 
 def is_public(name: str) -> bool:
@@ -282,7 +286,7 @@ def defined_names(tree: ast.Module, mirrored: str | None) -> set[str]:
 def not_exported(root: Path) -> list[str]:
     found = []
     for module, path in python_modules(root):
-        if python_rank(module) != 2 and module != "concx":
+        if (python_rank(module) != 2 or "._" in module) and module != "concx":
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         exported = literal_all(tree)

@@ -61,7 +61,7 @@ def test_stub() -> None:
 
 @pytest.mark.parametrize("name", public_modules(ROOT))
 def test_reference_page(name: str) -> None:
-    page = ROOT / "docs/reference" / f"{name.rpartition('.')[2]}.md"
+    page = ROOT / "docs/reference" / f"{[*name.split('.'), ''][1] or name}.md"
     assert missing_from_page(importlib.import_module(name), page) == []
 
 

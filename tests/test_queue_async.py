@@ -509,3 +509,23 @@ def test_a_task_that_waits_goes_with_its_queue() -> None:
     gc.collect()
     gc.collect()
     assert ref() is None
+
+
+def test_a_second_awaiter_is_refused() -> None:
+    """As with Python's own coroutines; the first goes on."""
+
+    async def main() -> None:
+        q: Queue[int] = Queue()
+        call = q.get_async()
+
+        async def wait() -> int:
+            return await call
+
+        first, second = asyncio.create_task(wait()), asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        q.put(1)
+        with pytest.raises(RuntimeError, match="coroutine is being awaited already"):
+            await second
+        assert await first == 1
+
+    run_async(main())

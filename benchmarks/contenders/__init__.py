@@ -21,13 +21,13 @@ def itself(queue: Any) -> Any:
 
 @dataclass(frozen=True)
 class Contender:
-    """One queue and the way its users call it."""
+    """One queue or pool and the way its users call it."""
 
     name: str
     package: str | None
     """The distribution whose version stands beside the figures; None is the standard library."""
     make: Callable[[int], Any]
-    """``make(maxsize)``; 0 is unbounded."""
+    """``make(maxsize)``, 0 is unbounded; or ``make(workers)``."""
     sync: Callable[[Any], Any] = itself
     aio: Callable[[Any], Any] = itself
     twins: bool = False
@@ -35,6 +35,8 @@ class Contender:
     batches: bool = False
     """Whether it has ``put_many`` and ``get_many``."""
     bounded: bool = True
+    style: str = ""
+    """How an event loop's user calls it, where there is more than one way."""
     close: Callable[[Any], Awaitable[None]] | None = None
 
 
@@ -53,6 +55,12 @@ WHERE = {
     "concx.PriorityQueue": "concx:priorityqueue",
     "concx.RingQueue": "concx:ringqueue",
     "concx.SpscQueue": "concx:spscqueue",
+    "futures.ThreadPoolExecutor": "stdlib:futures_threadpool",
+    "concx.ThreadPoolExecutor": "concx:threadpool",
+    "concx.ThreadPoolExecutor/gather": "concx:threadpool_plain",
+    "concx.ThreadPoolExecutor/as_asyncio": "concx:threadpool_linked",
+    "concx.ThreadPoolExecutor/gather_async": "concx:threadpool_native",
+    "concx.ThreadPoolExecutor/run_in_executor": "concx:threadpool_executor",
 }
 
 

@@ -56,3 +56,29 @@ def spscqueue() -> Contender:
         twins=True,
         batches=True,
     )
+
+
+def pool(style: str) -> Contender:
+    from concx.futures import ThreadPoolExecutor
+
+    return Contender("concx.ThreadPoolExecutor", "concx", ThreadPoolExecutor, style=style)
+
+
+def threadpool() -> Contender:
+    return pool("plain")
+
+
+def threadpool_plain() -> Contender:
+    return pool("plain")
+
+
+def threadpool_linked() -> Contender:
+    return pool("linked")
+
+
+def threadpool_native() -> Contender:
+    return pool("native")
+
+
+def threadpool_executor() -> Contender:
+    return pool("executor")

@@ -40,3 +40,10 @@ def collections_deque() -> Contender:
     import collections
 
     return Contender("collections.deque", None, lambda maxsize: collections.deque(), bounded=False)
+
+
+def futures_threadpool() -> Contender:
+    import concurrent.futures
+
+    pool = concurrent.futures.ThreadPoolExecutor
+    return Contender("futures.ThreadPoolExecutor", None, pool, style="executor")

@@ -48,12 +48,13 @@ class Workload(Protocol):
 
 def workload(name: str) -> Workload:
     """The workload of a name."""
-    from workloads import idle, loops, memory, threads
+    from workloads import idle, loops, memory, pools, threads
 
     known: dict[str, Workload] = {
         **threads.WORKLOADS,
         **loops.WORKLOADS,
         **idle.WORKLOADS,
         **memory.WORKLOADS,
+        **pools.WORKLOADS,
     }
     return known[name]

@@ -181,6 +181,22 @@ resume(AwaitObject *self, PyObject **result)
     return step == CXB_MUST_WAIT ? suspend(self, result) : step;
 }
 
+/* Whether the future that was yielded is still to come: whoever steps this is a second awaiter. */
+static bool
+is_awaited(AwaitObject *self)
+{
+    struct cx_waiter *waiter = self->waiter;
+    PyObject *future = waiter == NULL || cx_waiter_state(waiter) != CX_WAITING
+                           ? NULL
+                           : Py_XNewRef((PyObject *)cx_load_acquire(&waiter->future));
+    PyObject *done = future == NULL ? NULL : PyObject_CallMethod(future, "done", NULL);
+    bool awaited = done == Py_False;
+    PyErr_Clear();
+    Py_XDECREF(future);
+    Py_XDECREF(done);
+    return awaited;
+}
+
 static bool
 begin(AwaitObject *self)
 {
@@ -207,6 +223,9 @@ await_send(AwaitObject *self, PyObject *value, PyObject **result)
     enum cxb_step step = CXB_FAILED;
     if (self->phase == CXB_FINISHED) {
         PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
+    }
+    else if (self->phase == CXB_SUSPENDED && is_awaited(self)) {
+        PyErr_SetString(PyExc_RuntimeError, "coroutine is being awaited already");
     }
     else if (self->phase == CXB_CREATED && value != NULL && value != Py_None) {
         PyErr_SetString(PyExc_TypeError, "can't send non-None value to a just-started coroutine");
@@ -291,9 +310,13 @@ await_throw(AwaitObject *self, PyObject *const *args, Py_ssize_t nargs)
         PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
     }
     else {
+        bool waits = self->waiter != NULL;
         abandon(self);
         drop_timer(self);
         finish(self);
+        if (waits && self->ops->thrown != NULL && self->ops->thrown(self->owner, error) < 0) {
+            PyErr_WriteUnraisable(self->owner);
+        }
         PyErr_SetObject((PyObject *)Py_TYPE(error), error);
     }
     end(self);

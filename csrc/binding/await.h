@@ -38,6 +38,8 @@ struct cxb_await_ops {
     void (*leave)(PyObject *owner, struct cx_node *node);
     /* The time is up: an exception, or a result after all. */
     enum cxb_step (*timed_out)(AwaitObject *self, PyObject **result);
+    /* An exception is thrown in while it waits; may be NULL.  0 or more, or -1 with an error. */
+    int (*thrown)(PyObject *owner, PyObject *error);
     bool native; /* threads without the interpreter may grant it */
 };
 

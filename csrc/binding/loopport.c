@@ -58,7 +58,16 @@ cxb_future_resolve(PyObject *future)
 static void
 resolve(struct cx_waiter *waiter)
 {
-    cxb_future_resolve(cx_xchg_acq_rel(&waiter->future, NULL));
+    const struct cxb_wait_ops *ops = waiter->ops;
+    PyObject *future = cx_xchg_acq_rel(&waiter->future, NULL);
+    if (future != NULL && ops->bring != NULL) {
+        PyObject *owner = cx_xchg_acq_rel(&waiter->owner, NULL);
+        ops->bring(owner, future);
+        Py_XDECREF(owner);
+    }
+    else {
+        cxb_future_resolve(future);
+    }
     cx_waiter_unref(waiter);
 }
 

@@ -19,6 +19,8 @@
 struct cxb_wait_ops {
     /* The grant in `node` was RETURNED: hand it back to the owner.  Never fails. */
     void (*give_back)(PyObject *owner, struct cx_node *node);
+    /* Instead of resolving the loop's future with None; runs in the loop, takes `future`. */
+    void (*bring)(PyObject *owner, PyObject *future);
 };
 
 typedef struct {

@@ -13,10 +13,12 @@ struct type_entry {
 static struct type_entry type_table[] = {
 #define ENTRY(name, is_public)                                                                     \
     {&cxb_##name##_spec, offsetof(struct cxb_state, name##_type), is_public}
-    ENTRY(await, false),    ENTRY(loopport, false), ENTRY(token, false),
-    ENTRY(consumer, false), ENTRY(queuebase, true), ENTRY(simplequeue, true),
-    ENTRY(ringqueue, true), ENTRY(spscqueue, true), ENTRY(stack, true),
-    ENTRY(ringiter, false),
+    ENTRY(await, false),      ENTRY(loopport, false),  ENTRY(token, false),
+    ENTRY(consumer, false),   ENTRY(queuebase, true),  ENTRY(simplequeue, true),
+    ENTRY(ringqueue, true),   ENTRY(spscqueue, true),  ENTRY(stack, true),
+    ENTRY(ringiter, false),   ENTRY(futurebase, true), ENTRY(link, false),
+    ENTRY(countdown, true),   ENTRY(taskqueue, true),  ENTRY(executorbase, true),
+    ENTRY(nativerange, true),
 #undef ENTRY
 };
 
@@ -75,7 +77,53 @@ build_info(PyObject *module, PyObject *unused)
                          "urcu", urcu, "debug", debug, "sanitizer", sanitizer);
 }
 
+int
+cxb_add_methods(PyTypeObject *type, PyMethodDef *table, const char *const *without)
+{
+    for (PyMethodDef *def = table; def->ml_name != NULL; def++) {
+        bool left_out = false;
+        for (const char *const *name = without; name != NULL && *name != NULL; name++) {
+            left_out = left_out || strcmp(*name, def->ml_name) == 0;
+        }
+        PyObject *method = left_out ? NULL : PyDescr_NewMethod(type, def);
+        if (!left_out && (method == NULL ||
+                          PyObject_SetAttrString((PyObject *)type, def->ml_name, method) < 0)) {
+            Py_XDECREF(method);
+            return -1;
+        }
+        Py_XDECREF(method);
+    }
+    return 0;
+}
+
+/* bind_methods(cls): the public methods as cls's own, because CPython specialises a call only where
+ * the method is defined on the object's own type. */
+static PyObject *
+bind_methods(PyObject *module, PyObject *cls)
+{
+    struct cxb_state *state = cxb_state_of_module(module);
+    const struct {
+        PyTypeObject *base;
+        PyMethodDef *methods;
+    } families[] = {{state->queuebase_type, cxb_queue_methods},
+                    {state->futurebase_type, cxb_future_methods},
+                    {state->executorbase_type, cxb_executor_methods}};
+    for (size_t i = 0; PyType_Check(cls) && i < Py_ARRAY_LENGTH(families); i++) {
+        if (PyType_IsSubtype((PyTypeObject *)cls, families[i].base)) {
+            int added = cxb_add_methods((PyTypeObject *)cls, families[i].methods, NULL);
+            return added < 0 ? NULL : Py_NewRef(cls);
+        }
+    }
+    PyErr_Format(PyExc_TypeError,
+                 "bind_methods() takes a subclass of QueueBase, FutureBase or ExecutorBase, got %R",
+                 cls);
+    return NULL;
+}
+
 static PyMethodDef module_methods[] = {
+    {"bind_methods", bind_methods, METH_O,
+     PyDoc_STR("bind_methods(cls, /)\n--\n\nPut the native methods of its family on a final "
+               "class.")},
     {"build_info", build_info, METH_NOARGS,
      PyDoc_STR("build_info()\n--\n\nHow this extension was built, as a dict.")},
     {NULL, NULL, 0, NULL},
@@ -135,7 +183,10 @@ module_exec(PyObject *module)
     cxb_block_install();
     state->ports = PyDict_New();
     if (state->ports == NULL || add_exceptions(module, state) < 0 || add_types(module, state) < 0 ||
-        cxb_queue_exec(module) < 0 || cxb_capi_exec(module) < 0) {
+        cxb_queue_exec(module) < 0 ||
+        cxb_add_methods(state->futurebase_type, cxb_future_methods, NULL) < 0 ||
+        cxb_add_methods(state->executorbase_type, cxb_executor_methods, NULL) < 0 ||
+        cxb_capi_exec(module) < 0) {
         return -1;
     }
     return 0;
@@ -158,6 +209,13 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->queue_stats);
     Py_VISIT(state->running_loop);
     Py_VISIT(state->current_task);
+    Py_VISIT(state->CancelledError);
+    Py_VISIT(state->InvalidStateError);
+    Py_VISIT(state->asyncio_cancelled);
+    Py_VISIT(state->asyncio_invalid);
+    Py_VISIT(state->future_condition);
+    Py_VISIT(state->log_callback);
+    Py_VISIT(state->log_state);
     Py_VISIT(state->ports);
     return 0;
 }
@@ -179,6 +237,13 @@ module_clear(PyObject *module)
     Py_CLEAR(state->queue_stats);
     Py_CLEAR(state->running_loop);
     Py_CLEAR(state->current_task);
+    Py_CLEAR(state->CancelledError);
+    Py_CLEAR(state->InvalidStateError);
+    Py_CLEAR(state->asyncio_cancelled);
+    Py_CLEAR(state->asyncio_invalid);
+    Py_CLEAR(state->future_condition);
+    Py_CLEAR(state->log_callback);
+    Py_CLEAR(state->log_state);
     Py_CLEAR(state->ports);
     return 0;
 }

@@ -23,15 +23,25 @@ struct cxb_state {
     PyTypeObject *spscqueue_type;
     PyTypeObject *stack_type;
     PyTypeObject *ringiter_type;
+    PyTypeObject *futurebase_type;
+    PyTypeObject *link_type;
+    PyTypeObject *countdown_type;
+    PyTypeObject *taskqueue_type;
+    PyTypeObject *executorbase_type;
+    PyTypeObject *nativerange_type;
     /* from the standard library */
     PyObject *Empty, *Full, *ShutDown;
     PyObject *std_queue, *std_lifo, *std_priority; /* queue.Queue and its subclasses */
     /* filled on first use */
-    PyObject *queue_compat; /* module concx._queue_compat */
-    PyObject *queue_stats;  /* concx.queue.QueueStats */
-    PyObject *running_loop; /* asyncio.events._get_running_loop */
-    PyObject *current_task; /* asyncio.current_task */
-    PyObject *ports;        /* id of a loop -> weak reference to its LoopPort */
+    PyObject *queue_compat;                        /* module concx._queue_compat */
+    PyObject *queue_stats;                         /* concx.queue.QueueStats */
+    PyObject *running_loop;                        /* asyncio.events._get_running_loop */
+    PyObject *current_task;                        /* asyncio.current_task */
+    PyObject *CancelledError, *InvalidStateError;  /* of concurrent.futures */
+    PyObject *asyncio_cancelled, *asyncio_invalid; /* asyncio's twins */
+    PyObject *future_condition;                    /* concx._futures.Condition */
+    PyObject *log_callback, *log_state;            /* concx._futures.log_... */
+    PyObject *ports; /* id of a loop -> weak reference to its LoopPort */
 };
 
 extern struct PyModuleDef cxb_module_def;
@@ -50,9 +60,16 @@ PyObject *cxb_import_once(PyObject **slot, const char *module, const char *attri
 
 extern PyType_Spec cxb_await_spec, cxb_loopport_spec, cxb_token_spec, cxb_queuebase_spec,
     cxb_simplequeue_spec, cxb_consumer_spec, cxb_ringqueue_spec, cxb_spscqueue_spec, cxb_stack_spec,
-    cxb_ringiter_spec;
+    cxb_ringiter_spec, cxb_futurebase_spec, cxb_link_spec, cxb_countdown_spec, cxb_taskqueue_spec,
+    cxb_executorbase_spec, cxb_nativerange_spec;
 
-/* Adds bind_methods and the like; binding/queue.c. */
+/* Puts the methods of a table on a type as its own, but for those named in `without`: 0 or -1. */
+int cxb_add_methods(PyTypeObject *type, PyMethodDef *table, const char *const *without);
+
+/* What bind_methods puts on the final classes of a family. */
+extern PyMethodDef cxb_queue_methods[], cxb_future_methods[], cxb_executor_methods[];
+
+/* Adds the methods of the queue family; binding/queuemethods.c. */
 int cxb_queue_exec(PyObject *module);
 /* Adds the capsule; binding/capi.c. */
 int cxb_capi_exec(PyObject *module);

@@ -84,7 +84,6 @@ PyObject *cxb_queue_get_many_async(QueueObject *q, Py_ssize_t max, bool block, P
 PyObject *cxb_queue_anext(QueueObject *q);
 
 /* queuemethods.c: put and get come first. */
-extern PyMethodDef cxb_queue_methods[];
 PyObject *cxb_queue_qsize(QueueObject *q, PyObject *unused);
 
 static inline bool

@@ -320,44 +320,6 @@ static PyMethodDef private_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* Puts the methods of a table on a type as its own, but for those named in `without`. */
-static int
-add_methods(PyTypeObject *type, PyMethodDef *table, const char *const *without)
-{
-    for (PyMethodDef *def = table; def->ml_name != NULL; def++) {
-        bool left_out = false;
-        for (const char *const *name = without; name != NULL && *name != NULL; name++) {
-            left_out = left_out || strcmp(*name, def->ml_name) == 0;
-        }
-        PyObject *method = left_out ? NULL : PyDescr_NewMethod(type, def);
-        if (!left_out && (method == NULL ||
-                          PyObject_SetAttrString((PyObject *)type, def->ml_name, method) < 0)) {
-            Py_XDECREF(method);
-            return -1;
-        }
-        Py_XDECREF(method);
-    }
-    return 0;
-}
-
-/* bind_methods(cls): the public methods as cls's own, because CPython specialises a call only where
- * the method is defined on the object's own type. */
-static PyObject *
-bind_methods(PyObject *module, PyObject *cls)
-{
-    struct cxb_state *state = cxb_state_of_module(module);
-    if (!PyType_Check(cls) || !PyType_IsSubtype((PyTypeObject *)cls, state->queuebase_type)) {
-        PyErr_Format(PyExc_TypeError, "bind_methods() takes a subclass of QueueBase, got %R", cls);
-        return NULL;
-    }
-    return add_methods((PyTypeObject *)cls, cxb_queue_methods, NULL) < 0 ? NULL : Py_NewRef(cls);
-}
-
-static PyMethodDef bind_methods_def = {
-    "bind_methods", bind_methods, METH_O,
-    PyDoc_STR("bind_methods(cls, /)\n--\n\nPut the native methods on "
-              "a final class of the queue family.")};
-
 int
 cxb_queue_exec(PyObject *module)
 {
@@ -365,11 +327,11 @@ cxb_queue_exec(PyObject *module)
     static const char *const not_simple[] = {"full", "task_done", "join", "join_async", NULL};
     struct cxb_state *state = cxb_state_of_module(module);
     PyTypeObject *base = state->queuebase_type, *simple = state->simplequeue_type;
-    if (add_methods(base, cxb_queue_methods, NULL) < 0 ||
-        add_methods(base, private_methods, NULL) < 0 ||
-        add_methods(base, cxb_queue_mode_methods, NULL) < 0 ||
-        add_methods(simple, cxb_queue_methods, not_simple) < 0 ||
-        add_methods(simple, private_methods, NULL) < 0) {
+    if (cxb_add_methods(base, cxb_queue_methods, NULL) < 0 ||
+        cxb_add_methods(base, private_methods, NULL) < 0 ||
+        cxb_add_methods(base, cxb_queue_mode_methods, NULL) < 0 ||
+        cxb_add_methods(simple, cxb_queue_methods, not_simple) < 0 ||
+        cxb_add_methods(simple, private_methods, NULL) < 0) {
         return -1;
     }
     for (PyGetSetDef *def = cxb_queue_mode_getset; def->name != NULL; def++) {
@@ -381,8 +343,5 @@ cxb_queue_exec(PyObject *module)
         }
         Py_DECREF(attribute);
     }
-    PyObject *function = PyCFunction_NewEx(&bind_methods_def, module, NULL);
-    int added = function == NULL ? -1 : PyModule_AddObjectRef(module, "bind_methods", function);
-    Py_XDECREF(function);
-    return added;
+    return 0;
 }

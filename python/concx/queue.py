@@ -137,8 +137,8 @@ class Queue(_core.QueueBase[_T], _std.Queue[_T]):
 
     Using ``mutex``, ``not_empty``, ``not_full`` or ``all_tasks_done``, reading or assigning
     ``queue``, and bringing a hook (``_init``, ``_qsize``, ``_put``, ``_get``) in a subclass or on
-    an instance switch a queue for good to a compatibility mode, which behaves and performs as the
-    standard library's.
+    an instance switch a queue for good to a compatibility mode, which behaves as the standard
+    library's queue and is slower.
 
     Thread safety: every method may be called from any thread, any task of any event loop, signal
     handlers, finalisers and weak reference callbacks, also while another call is under way in the

@@ -1,4 +1,4 @@
-"""CPython's own tests, as installed with the running interpreter, with concx's queues swapped in."""
+"""CPython's own tests, as installed with the running interpreter, with parts of concx swapped in."""
 
 from __future__ import annotations
 
@@ -12,18 +12,35 @@ import pytest
 RUNNER = Path(__file__).parent / "scripts" / "cpython_suite.py"
 ABSENT = 77
 # At least so many tests must run: a selection that shrinks silently proves nothing.
-EXPECTED = {"queue": 50 if sys.version_info >= (3, 13) else 25, "logging": 9, "futures": 30}
+EXPECTED = {
+    "queue": 50 if sys.version_info >= (3, 13) else 25,
+    "logging": 9,
+    "futures": 30,
+    "pool": 70,
+    "asyncio": 25,
+}
 
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     ("suite", "options"),
-    [("queue", ()), ("logging", ()), ("futures", ()), ("futures", ("--queue",))],
+    [
+        ("queue", ()),
+        ("logging", ()),
+        ("futures", ()),
+        ("futures", ("--queue",)),
+        ("pool", ()),
+        ("pool", ("--std-wait",)),
+        ("asyncio", ()),
+    ],
     ids=[
         "test_queue",
         "test_logging",
         "test_concurrent_futures-SimpleQueue",
         "test_concurrent_futures-Queue",
+        "test_concurrent_futures-pool",
+        "test_concurrent_futures-pool-std-wait",
+        "test_asyncio-pool",
     ],
 )
 def test_cpython(

@@ -1,15 +1,17 @@
-"""Runs a module of CPython's own test suite with concx's queues in place of the standard ones.
+"""Runs a module of CPython's own test suite with parts of concx in place of the standard ones.
 
-    python cpython_suite.py queue | logging | futures [--inventory]
+    python cpython_suite.py queue | logging | futures [--queue] | pool [--std-wait] | asyncio
 
-The module's source is loaded under another name; wherever it would find the standard `queue`, it
-finds `concx.queue`. Exit status 0: all passed; 1: failures; 77: this interpreter has no test package.
+The module's source is loaded under another name; wherever it would find the standard `queue`, or for
+`pool` and `asyncio` the standard futures and thread pool, it finds concx's. Exit status 0: all passed; 1: failures; 77: this interpreter has no test package.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
+import runpy
 import sys
 import types
 import unittest
@@ -127,8 +129,72 @@ def futures_suite() -> list[unittest.TestCase] | None:
     return [case for case in found if "ThreadPool" in case.id()]
 
 
+def swap_pool() -> None:
+    """Our futures and pool everywhere, in the interpreters that the tests start too."""
+    from test.support import script_helper
+
+    folder = str(Path(__file__).parent / "swapped")
+    os.environ["CONCX_SWAPPED"] = "std" if "--std-wait" in sys.argv else "all"
+    os.environ["PYTHONPATH"] = os.pathsep.join([folder, *filter(None, sys.path)])
+    script_helper.interpreter_requires_environment = lambda: True
+    runpy.run_path(str(Path(folder) / "sitecustomize.py"))
+
+
+def pool_suite() -> list[unittest.TestCase] | None:
+    path = module_path("test.test_concurrent_futures")
+    if path is None:
+        return None
+    swap_pool()
+    names = ["test.test_concurrent_futures"]
+    if path.name == "__init__.py":
+        names = [
+            f"{names[0]}.{file.stem}"
+            for file in sorted(path.parent.glob("test_*.py"))
+            if file.stem not in {"test_process_pool", "test_deadlock", "test_interpreter_pool"}
+        ]
+    found: list[unittest.TestCase] = []
+    for number, name in enumerate(names):
+        module = load(name, f"concx_test_pool_{number}")
+        assert module is not None
+        found.extend(cases(unittest.defaultTestLoader.loadTestsFromModule(module)))
+    return [
+        case
+        for case in found
+        if "ThreadPool" in type(case).__name__ or type(case).__name__ == "FutureTests"
+    ]
+
+
+ASYNCIO = {
+    "test_futures": ("wrap_future", "run_in_executor"),
+    "test_threads": ("",),
+    "test_events": ("run_in_executor", "executor"),
+    "test_base_events": ("executor",),
+    "test_tasks": ("RunCoroutineThreadsafe",),
+}
+"""The modules of test_asyncio where futures and pools of threads take part, and what names them."""
+
+
+def asyncio_suite() -> list[unittest.TestCase] | None:
+    if module_path("test.test_asyncio") is None:
+        return None
+    swap_pool()
+    found: list[unittest.TestCase] = []
+    for stem, words in ASYNCIO.items():
+        module = load(f"test.test_asyncio.{stem}", f"concx_test_asyncio_{stem}")
+        assert module is not None
+        loaded = cases(unittest.defaultTestLoader.loadTestsFromModule(module))
+        found += [case for case in loaded if any(word in case.id() for word in words)]
+    return found
+
+
 def main() -> int:
-    suites = {"queue": queue_suite, "logging": logging_suite, "futures": futures_suite}
+    suites = {
+        "queue": queue_suite,
+        "logging": logging_suite,
+        "futures": futures_suite,
+        "pool": pool_suite,
+        "asyncio": asyncio_suite,
+    }
     name = sys.argv[1]
     try:
         importlib.import_module("test.support")

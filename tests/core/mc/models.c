@@ -46,5 +46,16 @@ const struct mc_model mc_models[] = {
     ROW("task/slot-closed", task, 6, "a putting task and its loop closed", -1, -1),
     ROW("task/two-thrown", task, 7, "two tasks that are thrown into", -1, -1),
     ROW("task/two-closed", task, 8, "two tasks of a loop that closes", -1, -1),
+    ROW("future/run", future, 0, "run, cancelled, waited for, told of", -1, -1),
+    ROW("future/settle", future, 1, "settled by two", -1, -1),
+    ROW("future/observe", future, 2, "run, cancelled, observed", -1, -1),
+    ROW("future/wait", future, 3, "settled, cancelled, waited for by two", -1, -1),
+    ROW("pool/2s2w", pool, 0, "two submitters, two workers", -1, -1),
+    ROW("pool/holds", pool, 1, "a task that ends only after the last one", -1, -1),
+    ROW("pool/retire", pool, 2, "a worker that ends when idle", -1, -1),
+    ROW("pool/cap1", pool, 3, "one task may wait", -1, -1),
+    ROW("pool/cap1-leave", pool, 4, "submitters that give up and that quit", -1, -1),
+    ROW("pool/close", pool, 5, "the end, with submitters and workers", -1, -1),
+    ROW("pool/cap1-close", pool, 6, "the end, with submitters that wait", -1, -1),
 };
 const size_t mc_model_count = sizeof mc_models / sizeof mc_models[0];

@@ -14,5 +14,7 @@ MODEL(queue)
 MODEL(ring)
 MODEL(select)
 MODEL(task)
+MODEL(future)
+MODEL(pool)
 
 #endif

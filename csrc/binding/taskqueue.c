@@ -1,0 +1,574 @@
+// SPDX-License-Identifier: MIT
+#include "binding/taskqueue.h"
+
+#include "binding/block.h"
+#include "binding/errors.h"
+#include "core/fork.h"
+
+/* A loop of calls into C alone never looks whether another thread wants the interpreter.  Whoever
+ * waits for the GIL asks for it when his time-out (sys.getswitchinterval) has passed without a sign,
+ * and giving it up is such a sign: so it stays given up until he has had the time to wake up. */
+#define SLICE (CX_SECOND / 50)
+#define PAUSE 20000 /* ns */
+#define LOOK_EVERY 64
+
+static CX_THREAD_LOCAL TaskQueueObject *here;
+static CX_THREAD_LOCAL struct cxb_worker *mine;
+
+TaskQueueObject *
+cxb_task_queue_here(void)
+{
+    return here;
+}
+
+int
+cxb_task_queue_start(TaskQueueObject *q)
+{
+    PyObject *started = PyObject_CallNoArgs(q->start);
+    if (started == Py_False) {
+        cx_pool_lost(&q->core); /* the executor is gone */
+    }
+    Py_XDECREF(started);
+    return started == NULL ? -1 : 0;
+}
+
+TaskQueueObject *
+cxb_worker_blocks(void)
+{
+    TaskQueueObject *q = here;
+    if (q != NULL && cx_pool_block(&q->core)) {
+        PyObject *error = cxb_error_set_aside();
+        if (cxb_task_queue_start(q) < 0) {
+            PyErr_WriteUnraisable((PyObject *)q);
+        }
+        cxb_error_put_back(error);
+    }
+    return q;
+}
+
+void
+cxb_worker_unblocks(TaskQueueObject *q)
+{
+    if (q != NULL) {
+        cx_pool_unblock(&q->core);
+    }
+}
+
+/* block(fn, *args): a call that may sleep for long. */
+static PyObject *
+taskqueue_block(PyObject *unused, PyObject *const *args, Py_ssize_t nargs)
+{
+    (void)unused;
+    if (nargs < 1) {
+        PyErr_SetString(PyExc_TypeError, "block() missing 1 required positional argument: 'fn'");
+        return NULL;
+    }
+    TaskQueueObject *q = cxb_worker_blocks();
+    PyObject *result = PyObject_Vectorcall(args[0], args + 1, (size_t)(nargs - 1), NULL);
+    cxb_worker_unblocks(q);
+    return result;
+}
+
+/* --- running ----------------------------------------------------------------------------------- */
+
+/* Makes the call; `q` is the queue whose worker becomes available by that, or NULL. */
+static enum cx_future_state
+run(FutureObject *f, TaskQueueObject *q)
+{
+    PyObject *result = cxb_task_call(&f->task);
+    enum cx_future_state to = result != NULL ? CX_FINISHED : CX_FAILED;
+    PyObject *value = result != NULL ? result : cxb_error_set_aside();
+    cxb_task_clear(&f->task); /* who sees the outcome sees the arguments gone */
+    if (q != NULL) {
+        cx_pool_finishing(&q->core);
+    }
+    if (cxb_future_settle(f, to, value) == CX_INTR) {
+        PyErr_WriteUnraisable((PyObject *)f); /* a callback's SystemExit ends no worker */
+    }
+    return to;
+}
+
+/* Of a counter that only this thread writes. */
+static void
+count_one(uint64_t *counter)
+{
+    cx_store_relaxed(counter, cx_load_relaxed(counter) + 1);
+}
+
+void
+cxb_task_help(FutureObject *f)
+{
+    enum cx_future_state to = run(f, NULL);
+    if (mine != NULL) {
+        count_one(to == CX_FAILED ? &mine->failed : &mine->completed);
+    }
+}
+
+static void
+count_duration(uint64_t *buckets, int64_t ns)
+{
+    uint64_t us = ns > 0 ? (uint64_t)ns / 1000 : 0;
+    int i = us == 0 ? 0 : 64 - __builtin_clzll(us);
+    count_one(&buckets[i < CXB_BUCKETS ? i : CXB_BUCKETS - 1]);
+}
+
+static void
+run_next(TaskQueueObject *q, struct cxb_worker *worker, FutureObject *f)
+{
+    if (cx_future_start(&f->core)) {
+        int64_t began = f->since == 0 ? 0 : cx_now();
+        cx_store_relaxed(&worker->current, f);
+        enum cx_future_state to = run(f, q);
+        cx_store_relaxed(&worker->current, NULL);
+        count_one(to == CX_FAILED ? &worker->failed : &worker->completed);
+        if (CX_UNLIKELY(began != 0)) {
+            count_duration(worker->waits, began - f->since);
+            count_duration(worker->runs, cx_now() - began);
+        }
+    }
+    else {
+        enum cx_future_state now = cx_future_state(&f->core);
+        if (now == CX_CALLED_OFF || now == CX_NOTIFIED) {
+            cxb_task_clear(&f->task);
+            count_one(&worker->cancelled);
+        }
+        cx_pool_finishing(&q->core);
+        if (cxb_future_notify(f) < 0) {
+            PyErr_WriteUnraisable((PyObject *)f);
+        }
+    }
+    Py_DECREF((PyObject *)f);
+}
+
+static void
+add_counts(struct cxb_worker *sum, const struct cxb_worker *worker)
+{
+    sum->completed += cx_load_relaxed(&worker->completed);
+    sum->failed += cx_load_relaxed(&worker->failed);
+    sum->cancelled += cx_load_relaxed(&worker->cancelled);
+    for (int i = 0; i < CXB_BUCKETS; i++) {
+        sum->waits[i] += cx_load_relaxed(&worker->waits[i]);
+        sum->runs[i] += cx_load_relaxed(&worker->runs[i]);
+    }
+}
+
+static void
+worker_enlist(TaskQueueObject *q, struct cxb_worker *worker)
+{
+    cx_guard_take(&q->core.guard);
+    worker->next = q->workers;
+    q->workers = worker;
+    cx_guard_release(&q->core.guard);
+}
+
+static void
+worker_leave(TaskQueueObject *q, struct cxb_worker *worker)
+{
+    cx_guard_take(&q->core.guard);
+    struct cxb_worker **link = &q->workers;
+    while (*link != NULL && *link != worker) {
+        link = &(*link)->next;
+    }
+    if (*link == worker) {
+        *link = worker->next;
+    }
+    add_counts(&q->past, worker);
+    cx_guard_release(&q->core.guard);
+    PyMem_RawFree(worker);
+}
+
+/* Lets others have the interpreter if this thread has had it for long. */
+static void
+give_way(uint32_t *calls, int64_t *since)
+{
+    if ((++*calls & (LOOK_EVERY - 1)) == 0) {
+        int64_t now = cx_now();
+        if (now - *since > SLICE) {
+            Py_BEGIN_ALLOW_THREADS
+#if CX_WITH_GIL
+            nanosleep(&(struct timespec){0, PAUSE}, NULL);
+#endif
+            Py_END_ALLOW_THREADS
+            *since = cx_now();
+        }
+    }
+}
+
+/* The worker's loop: 0 at its end, or -1 with an exception. */
+static int
+work(TaskQueueObject *q, struct cxb_worker *worker, struct cx_waiter *waiter)
+{
+    bool woken = false;
+    uint32_t calls = 0;
+    int64_t since = cx_now();
+    for (;;) {
+        void *task;
+        struct cx_wakes wakes = CX_WAKES_INIT;
+        enum cx_status status = cx_pool_next(&q->core, &waiter->node, woken, &task, &wakes);
+        woken = false;
+        cxb_deliver(q->state, &wakes);
+        if (status == CX_OK) {
+            run_next(q, worker, task);
+            give_way(&calls, &since);
+            continue;
+        }
+        if (status == CX_CLOSED) {
+            return 0;
+        }
+        switch (cxb_wait(waiter, cx_deadline_after(q->idle))) {
+        case CXB_GRANTED:
+        case CXB_ERROR_LATE:
+            woken = true;
+            break;
+        case CXB_FORKED:
+            return 0;
+        case CXB_TIMED_OUT:
+            if (cx_pool_retire(&q->core, &waiter->node)) {
+                return 0;
+            }
+            break;
+        case CXB_ERROR:
+            cx_pool_leave(&q->core, &waiter->node);
+            break;
+        }
+        if (PyErr_Occurred()) {
+            PyErr_WriteUnraisable((PyObject *)q); /* a signal handler's; workers go on */
+        }
+        since = cx_now();
+        cx_waiter_arm(waiter);
+    }
+}
+
+static PyObject *
+taskqueue_run(TaskQueueObject *q, PyObject *unused)
+{
+    (void)unused;
+    struct cxb_worker *worker = PyMem_RawCalloc(1, sizeof *worker);
+    struct cx_waiter *waiter = cx_waiter_borrow();
+    if (worker == NULL || waiter == NULL) {
+        PyMem_RawFree(worker);
+        if (waiter != NULL) {
+            cx_waiter_return(waiter);
+        }
+        cx_pool_lost(&q->core);
+        return PyErr_NoMemory();
+    }
+    worker_enlist(q, worker);
+    here = q;
+    mine = worker;
+    int failed = work(q, worker, waiter);
+    here = NULL;
+    mine = NULL;
+    worker_leave(q, worker);
+    cx_waiter_return(waiter);
+    return failed < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* --- submitting -------------------------------------------------------------------------------- */
+
+static int
+refuse(PyObject *executor)
+{
+    PyObject *never = PyObject_CallMethod(executor, "_refuse", NULL);
+    if (never != NULL) {
+        Py_DECREF(never);
+        PyErr_SetString(PyExc_RuntimeError, "cannot schedule new futures after shutdown");
+    }
+    return -1;
+}
+
+/* Sleeps until there may be room: 0, or -1 with an exception. */
+static int
+await_room(TaskQueueObject *q, struct cx_waiter *waiter)
+{
+    switch (cxb_wait(waiter, CX_FOREVER)) {
+    case CXB_ERROR:
+        cx_pool_leave(&q->core, &waiter->node);
+        return -1;
+    case CXB_ERROR_LATE: {
+        struct cx_wakes wakes = CX_WAKES_INIT;
+        cx_pool_pass_on(&q->core, &wakes);
+        cxb_deliver(q->state, &wakes);
+        return -1;
+    }
+    default:
+        return 0;
+    }
+}
+
+int
+cxb_task_queue_submit(TaskQueueObject *q, FutureObject *f, enum cxb_on_full on_full,
+                      PyObject *executor)
+{
+    static CX_THREAD_LOCAL uint32_t calls;
+    if (CX_UNLIKELY((++calls & (CXB_MEASURED - 1)) == 0)) {
+        f->since = cx_now();
+    }
+    struct cx_pool_call call = CX_POOL_CALL_INIT;
+    enum cx_status status = cx_pool_submit(&q->core, Py_NewRef((PyObject *)f), NULL, &call);
+    while (CX_UNLIKELY(status == CX_FULL) && on_full == CXB_BLOCK) {
+        struct cx_waiter *waiter = cx_waiter_borrow();
+        int failed = -1;
+        if (waiter == NULL) {
+            status = CX_NOMEM;
+            break;
+        }
+        status = cx_pool_submit(&q->core, f, &waiter->node, &call);
+        if (status == CX_WAIT) {
+            failed = await_room(q, waiter);
+            status = failed < 0 ? CX_INTR : CX_FULL;
+        }
+        cx_waiter_return(waiter);
+    }
+    if (CX_LIKELY(status == CX_OK)) {
+        cxb_deliver(q->state, &call.wakes);
+        return call.start ? cxb_task_queue_start(q) : 0;
+    }
+    Py_DECREF((PyObject *)f); /* the queue's */
+    if (status == CX_CLOSED) {
+        return refuse(executor);
+    }
+    if (status == CX_FULL && on_full == CXB_CALLER_RUNS) {
+        if (cx_future_start(&f->core)) {
+            cxb_task_help(f);
+        }
+        return 0;
+    }
+    cxb_raise(q->state, status);
+    return -1;
+}
+
+/* --- for the executor -------------------------------------------------------------------------- */
+
+static PyObject *
+taskqueue_qsize(TaskQueueObject *q, PyObject *unused)
+{
+    (void)unused;
+    return PyLong_FromSize_t(cx_pool_count(&q->core));
+}
+
+static PyObject *
+taskqueue_close(TaskQueueObject *q, PyObject *unused)
+{
+    (void)unused;
+    bool more;
+    do {
+        struct cx_wakes wakes = CX_WAKES_INIT;
+        more = cx_pool_close(&q->core, &wakes);
+        cxb_deliver(q->state, &wakes);
+    } while (more);
+    Py_RETURN_NONE;
+}
+
+/* The standard library's exit hook puts None for every worker that it is to end. */
+static PyObject *
+taskqueue_put(TaskQueueObject *q, PyObject *item)
+{
+    if (item != Py_None) {
+        PyErr_Format(PyExc_TypeError, "a pool's queue takes None only, which closes it, got %R",
+                     item);
+        return NULL;
+    }
+    return taskqueue_close(q, NULL);
+}
+
+/* A worker ends before it has run the queue. */
+static PyObject *
+taskqueue_lost(TaskQueueObject *q, PyObject *unused)
+{
+    (void)unused;
+    cx_pool_lost(&q->core);
+    Py_RETURN_NONE;
+}
+
+/* A task that nobody has begun, as its future; None if there is none. */
+static PyObject *
+taskqueue_drain(TaskQueueObject *q, PyObject *unused)
+{
+    (void)unused;
+    struct cx_wakes wakes = CX_WAKES_INIT;
+    PyObject *task = cx_pool_drain(&q->core, &wakes);
+    cxb_deliver(q->state, &wakes);
+    return task == NULL ? Py_NewRef(Py_None) : task;
+}
+
+/* In the child of a fork: the workers are gone, and what they ran with them. */
+static PyObject *
+taskqueue_after_fork(TaskQueueObject *q, PyObject *unused)
+{
+    (void)unused;
+    cx_pool_repair(&q->core);
+    PyObject *lost = PyList_New(0);
+    for (struct cxb_worker *worker = q->workers; lost != NULL && worker != NULL;
+         worker = worker->next) {
+        FutureObject *f = cx_load_relaxed(&worker->current);
+        if (worker != mine && f != NULL && PyList_Append(lost, (PyObject *)f) < 0) {
+            Py_CLEAR(lost);
+        }
+    }
+    q->workers = NULL; /* they are on no thread's list; a few bytes each stay behind */
+    return lost;
+}
+
+static PyObject *
+tuple_of(const uint64_t *buckets)
+{
+    PyObject *tuple = PyTuple_New(CXB_BUCKETS);
+    for (Py_ssize_t i = 0; tuple != NULL && i < CXB_BUCKETS; i++) {
+        PyObject *count = PyLong_FromUnsignedLongLong(buckets[i]);
+        if (count == NULL) {
+            Py_CLEAR(tuple);
+        }
+        else {
+            PyTuple_SET_ITEM(tuple, i, count);
+        }
+    }
+    return tuple;
+}
+
+/* (workers, submitted, running, queued, completed, failed, cancelled, waits, runs) */
+static PyObject *
+taskqueue_counts(TaskQueueObject *q, PyObject *unused)
+{
+    (void)unused;
+    cx_guard_take(&q->core.guard);
+    struct cxb_worker sum = q->past;
+    uint64_t submitted = q->core.submitted;
+    uint32_t running = 0, workers = q->core.workers;
+    size_t queued = q->core.tasks.b.count;
+    for (struct cxb_worker *worker = q->workers; worker != NULL; worker = worker->next) {
+        add_counts(&sum, worker);
+        running += cx_load_relaxed(&worker->current) != NULL;
+    }
+    cx_guard_release(&q->core.guard);
+    PyObject *waits = tuple_of(sum.waits), *runs = waits == NULL ? NULL : tuple_of(sum.runs);
+    if (runs == NULL) {
+        Py_XDECREF(waits);
+        return NULL;
+    }
+    return Py_BuildValue("IKInKKKNN", workers, (unsigned long long)submitted, running,
+                         (Py_ssize_t)queued, (unsigned long long)sum.completed,
+                         (unsigned long long)sum.failed, (unsigned long long)sum.cancelled, waits,
+                         runs);
+}
+
+static PyObject *
+get_available(TaskQueueObject *q, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLong(cx_load_relaxed(&q->core.available));
+}
+
+/* --- the type ---------------------------------------------------------------------------------- */
+
+static int
+before(void *a, void *b)
+{
+    const FutureObject *x = a, *y = b;
+    return x->priority != y->priority ? x->priority < y->priority : x->order < y->order;
+}
+
+static PyObject *
+taskqueue_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"most", "limit", "idle", "start", "by_priority", NULL};
+    struct cxb_state *state = cxb_state_of_type(type);
+    unsigned int most;
+    Py_ssize_t limit;
+    PyObject *idle, *start;
+    int by_priority = 0;
+    struct cxb_timeout timeout;
+    int64_t ns = CX_FOREVER;
+    if (state == NULL || cxb_future_prepare(state) < 0 ||
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "InOO|p:TaskQueue", names, &most, &limit, &idle,
+                                     &start, &by_priority) ||
+        cxb_timeout_parse(idle, &timeout) < 0) {
+        return NULL;
+    }
+    if (timeout.given) {
+        ns = timeout.ns;
+    }
+    TaskQueueObject *q = (TaskQueueObject *)type->tp_alloc(type, 0);
+    if (q != NULL) {
+        q->state = state;
+        q->start = Py_NewRef(start);
+        q->idle = ns;
+        cx_pool_init(&q->core, most, limit <= 0 ? SIZE_MAX : (size_t)limit,
+                     by_priority ? before : NULL);
+    }
+    return (PyObject *)q;
+}
+
+static int
+taskqueue_clear(TaskQueueObject *q)
+{
+    struct cx_wakes wakes = CX_WAKES_INIT;
+    PyObject *task;
+    while ((task = cx_pool_drain(&q->core, &wakes)) != NULL) {
+        Py_DECREF(task);
+    }
+    Py_CLEAR(q->start);
+    return 0;
+}
+
+static int
+taskqueue_traverse(TaskQueueObject *q, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(q));
+    Py_VISIT(q->start);
+    for (size_t i = 0; i < q->core.tasks.b.count; i++) {
+        Py_VISIT((PyObject *)cx_buffer_at(&q->core.tasks.b, i));
+    }
+    return 0;
+}
+
+static void
+taskqueue_dealloc(TaskQueueObject *q)
+{
+    PyTypeObject *type = Py_TYPE(q);
+    PyObject_GC_UnTrack(q);
+    if (q->weakrefs != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)q);
+    }
+    (void)taskqueue_clear(q);
+    cx_pool_fini(&q->core);
+    type->tp_free(q);
+    Py_DECREF(type);
+}
+
+static PyMethodDef taskqueue_methods[] = {
+    {"run", (PyCFunction)taskqueue_run, METH_NOARGS, NULL},
+    {"block", (PyCFunction)(void (*)(void))taskqueue_block, METH_FASTCALL | METH_STATIC, NULL},
+    {"qsize", (PyCFunction)taskqueue_qsize, METH_NOARGS, NULL},
+    {"close", (PyCFunction)taskqueue_close, METH_NOARGS, NULL},
+    {"put", (PyCFunction)taskqueue_put, METH_O, NULL},
+    {"_lost", (PyCFunction)taskqueue_lost, METH_NOARGS, NULL},
+    {"_drain", (PyCFunction)taskqueue_drain, METH_NOARGS, NULL},
+    {"_after_fork", (PyCFunction)taskqueue_after_fork, METH_NOARGS, NULL},
+    {"_counts", (PyCFunction)taskqueue_counts, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef taskqueue_getset[] = {
+    {"_available", (getter)get_available, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef taskqueue_members[] = {
+    {"__weaklistoffset__", Py_T_PYSSIZET, offsetof(TaskQueueObject, weakrefs), Py_READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot taskqueue_slots[] = {
+    {Py_tp_new, taskqueue_new},           {Py_tp_methods, taskqueue_methods},
+    {Py_tp_getset, taskqueue_getset},     {Py_tp_members, taskqueue_members},
+    {Py_tp_traverse, taskqueue_traverse}, {Py_tp_clear, taskqueue_clear},
+    {Py_tp_dealloc, taskqueue_dealloc},   {0, NULL},
+};
+
+PyType_Spec cxb_taskqueue_spec = {
+    .name = "concx._core.TaskQueue",
+    .basicsize = sizeof(TaskQueueObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = taskqueue_slots,
+};

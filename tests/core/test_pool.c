@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: MIT
+/* Tasks and workers: order, who is woken and started, bounds, ends, and many of both at once. */
+#include "harness.h"
+
+#include "core/pool.h"
+
+static int task_a, task_b;
+
+/* Submits without waiting; what is woken is delivered. */
+static enum cx_status
+submit(struct cx_pool *p, void *task, bool *start)
+{
+    struct cx_pool_call call = CX_POOL_CALL_INIT;
+    enum cx_status status = cx_pool_submit(p, task, NULL, &call);
+    deliver(&call.wakes);
+    if (start != NULL) {
+        *start = call.start;
+    }
+    return status;
+}
+
+static void
+test_smoke(void)
+{
+    struct cx_pool p;
+    struct cx_wakes wakes = CX_WAKES_INIT;
+    struct cx_waiter *w = cx_waiter_borrow();
+    void *task = NULL;
+    bool start;
+    cx_pool_init(&p, 2, SIZE_MAX, NULL);
+    CHECK_EQ(submit(&p, &task_a, &start), CX_OK);
+    CHECK(start); /* nobody is there yet */
+    CHECK_EQ(submit(&p, &task_b, &start), CX_OK);
+    CHECK(start);
+    CHECK_EQ(submit(&p, &task_a, &start), CX_OK);
+    CHECK(!start); /* two are all there may be */
+    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_OK);
+    CHECK(task == &task_a);
+    cx_pool_finishing(&p);
+    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_OK);
+    CHECK(task == &task_b);
+    cx_pool_finishing(&p);
+    CHECK_EQ(cx_pool_count(&p), 1);
+    CHECK(cx_pool_drain(&p, &wakes) == &task_a);
+    CHECK(cx_pool_drain(&p, &wakes) == NULL);
+    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_WAIT);
+    CHECK_EQ(submit(&p, &task_b, &start), CX_OK);
+    CHECK(!start); /* one sleeps, and has been woken */
+    CHECK_EQ(CX_COMMIT_STATE(cx_waiter_state(w)), CX_GRANTED);
+    cx_waiter_arm(w);
+    CHECK_EQ(cx_pool_next(&p, &w->node, true, &task, &wakes), CX_OK);
+    CHECK_EQ(p.searching, 0);
+    cx_pool_finishing(&p);
+    CHECK(!cx_pool_close(&p, &wakes));
+    CHECK_EQ(submit(&p, &task_a, NULL), CX_CLOSED);
+    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_CLOSED);
+    CHECK_EQ(p.workers, 1); /* the one that was to be started */
+    cx_pool_lost(&p);
+    CHECK_EQ(p.workers, 0);
+    CHECK_EQ(p.available, 0);
+    cx_waiter_return(w);
+    cx_pool_fini(&p);
+}
+
+/* One wake is on its way: no second one, until the woken worker leaves something behind. */
+static void
+test_wakes(void)
+{
+    struct cx_pool p;
+    struct cx_wakes wakes = CX_WAKES_INIT;
+    struct cx_waiter *a = cx_waiter_borrow(), *b = cx_waiter_borrow();
+    void *task;
+    cx_pool_init(&p, 2, SIZE_MAX, NULL);
+    p.workers = p.available = 2;
+    CHECK_EQ(cx_pool_next(&p, &a->node, false, &task, &wakes), CX_WAIT);
+    CHECK_EQ(cx_pool_next(&p, &b->node, false, &task, &wakes), CX_WAIT);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(submit(&p, &task_a, NULL), CX_OK);
+    }
+    CHECK_EQ(CX_COMMIT_STATE(cx_waiter_state(a)), CX_GRANTED);
+    CHECK_EQ(CX_COMMIT_STATE(cx_waiter_state(b)), CX_WAITING);
+    cx_waiter_arm(a);
+    CHECK_EQ(cx_pool_next(&p, &a->node, true, &task, &wakes), CX_OK);
+    CHECK_EQ(CX_COMMIT_STATE(cx_waiter_state(b)), CX_GRANTED); /* the task may block */
+    CHECK_EQ(wakes.count, 1);
+    deliver(&wakes);
+    cx_waiter_return(a);
+    cx_waiter_return(b);
+    while (cx_pool_drain(&p, &wakes) != NULL) {
+    }
+    cx_pool_fini(&p);
+}
+
+static void
+test_bound(void)
+{
+    struct cx_pool p;
+    struct cx_pool_call call = CX_POOL_CALL_INIT;
+    struct cx_wakes wakes = CX_WAKES_INIT;
+    struct cx_waiter *a = cx_waiter_borrow(), *b = cx_waiter_borrow();
+    cx_pool_init(&p, 1, 1, NULL);
+    CHECK_EQ(submit(&p, &task_a, NULL), CX_OK);
+    CHECK_EQ(submit(&p, &task_b, NULL), CX_FULL);
+    CHECK_EQ(cx_pool_submit(&p, &task_b, &a->node, &call), CX_WAIT);
+    CHECK_EQ(cx_pool_submit(&p, &task_b, &b->node, &call), CX_WAIT);
+    CHECK(cx_pool_drain(&p, &wakes) == &task_a);
+    CHECK_EQ(CX_COMMIT_STATE(cx_waiter_state(a)), CX_GRANTED);
+    CHECK_EQ(CX_COMMIT_STATE(cx_waiter_state(b)), CX_WAITING);
+    deliver(&wakes);
+    cx_pool_pass_on(&p, &wakes); /* a goes away without having looked */
+    CHECK_EQ(CX_COMMIT_STATE(cx_waiter_state(b)), CX_GRANTED);
+    deliver(&wakes);
+    cx_waiter_arm(a);
+    CHECK_EQ(submit(&p, &task_a, NULL), CX_OK);
+    CHECK_EQ(cx_pool_submit(&p, &task_b, &a->node, &call), CX_WAIT);
+    CHECK(cx_waiter_decide(a, CX_CANCELLED));
+    cx_pool_leave(&p, &a->node);
+    CHECK(cx_pool_drain(&p, &wakes) == &task_a);
+    CHECK_EQ(wakes.count, 0);
+    cx_waiter_return(a);
+    cx_waiter_return(b);
+    cx_pool_fini(&p);
+}
+
+/* All workers sleep in joins and a task waits: a spare one, which goes when it is needed no more. */
+static void
+test_spare(void)
+{
+    struct cx_pool p;
+    struct cx_wakes wakes = CX_WAKES_INIT;
+    struct cx_waiter *w = cx_waiter_borrow();
+    void *task;
+    bool start;
+    cx_pool_init(&p, 1, SIZE_MAX, NULL);
+    CHECK_EQ(submit(&p, &task_a, &start), CX_OK);
+    CHECK(start);
+    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_OK);
+    CHECK(!cx_pool_block(&p)); /* nothing waits */
+    CHECK_EQ(submit(&p, &task_b, &start), CX_OK);
+    CHECK(start);
+    CHECK_EQ(p.workers, 2);
+    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_OK);
+    cx_pool_unblock(&p);
+    cx_pool_finishing(&p);
+    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_CLOSED);
+    CHECK_EQ(p.workers, 1);
+    cx_pool_finishing(&p);
+    CHECK_EQ(submit(&p, &task_b, &start), CX_OK);
+    CHECK(!start);
+    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_OK);
+    CHECK_EQ(submit(&p, &task_b, &start), CX_OK);
+    CHECK(!start);
+    CHECK(cx_pool_block(&p));
+    cx_pool_lost(&p); /* it could not be started */
+    cx_pool_unblock(&p);
+    (void)cx_pool_drain(&p, &wakes);
+    cx_waiter_return(w);
+    cx_pool_fini(&p);
+}
+
+static void
+test_retire(void)
+{
+    struct cx_pool p;
+    struct cx_wakes wakes = CX_WAKES_INIT;
+    struct cx_waiter *w = cx_waiter_borrow();
+    void *task;
+    cx_pool_init(&p, 2, SIZE_MAX, NULL);
+    p.workers = p.available = 1;
+    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_WAIT);
+    CHECK(cx_waiter_decide(w, CX_TIMED_OUT));
+    CHECK_EQ(submit(&p, &task_a, NULL), CX_OK); /* its wake finds nobody */
+    CHECK(!cx_pool_retire(&p, &w->node));       /* so the worker must not go */
+    cx_waiter_arm(w);
+    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_OK);
+    cx_pool_finishing(&p);
+    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_WAIT);
+    CHECK(cx_waiter_decide(w, CX_TIMED_OUT));
+    CHECK(cx_pool_retire(&p, &w->node));
+    CHECK_EQ(p.workers, 0);
+    cx_waiter_return(w);
+    cx_pool_fini(&p);
+}
+
+static int
+less(void *a, void *b)
+{
+    return *(int *)a < *(int *)b;
+}
+
+static void
+test_order(void)
+{
+    struct cx_pool p;
+    struct cx_wakes wakes = CX_WAKES_INIT;
+    int keys[] = {5, 1, 4, 2, 3};
+    cx_pool_init(&p, 1, SIZE_MAX, less);
+    for (int i = 0; i < 5; i++) {
+        CHECK_EQ(submit(&p, &keys[i], NULL), CX_OK);
+    }
+    for (int k = 1; k <= 5; k++) {
+        int *task = cx_pool_drain(&p, &wakes);
+        CHECK(task != NULL && *task == k);
+    }
+    CHECK(cx_pool_drain(&p, &wakes) == NULL);
+    cx_pool_fini(&p);
+}
+
+/* Submitters with a bound, workers that sleep: every task runs once, and everybody comes to an end. */
+#define TASKS 3000
+
+struct traffic {
+    struct cx_pool pool;
+    uint8_t ran[TASKS + 1];
+    uint32_t submitters;
+};
+
+static void
+sleep_on(struct cx_waiter *w)
+{
+    while (CX_COMMIT_STATE(cx_waiter_state(w)) == CX_WAITING) {
+        CHECK(cx_park(&w->commit, CX_WAITING, cx_deadline_after(10 * CX_SECOND)) != CX_TIMEOUT);
+    }
+}
+
+static void
+submit_all(struct traffic *t, uintptr_t first, uintptr_t step)
+{
+    struct cx_waiter *w = cx_waiter_borrow();
+    for (uintptr_t i = first; i <= TASKS;) {
+        struct cx_pool_call call = CX_POOL_CALL_INIT;
+        cx_waiter_arm(w);
+        enum cx_status status = cx_pool_submit(&t->pool, (void *)i, &w->node, &call);
+        deliver(&call.wakes);
+        if (status == CX_WAIT) {
+            sleep_on(w);
+        }
+        else {
+            CHECK_EQ(status, CX_OK);
+            i += step;
+        }
+    }
+    cx_waiter_return(w);
+    if (__atomic_sub_fetch(&t->submitters, 1, __ATOMIC_ACQ_REL) == 0) {
+        struct cx_wakes wakes = CX_WAKES_INIT;
+        while (cx_pool_close(&t->pool, &wakes)) {
+            deliver(&wakes);
+        }
+        deliver(&wakes);
+    }
+}
+
+static void
+work_all(struct traffic *t, struct rng *rng)
+{
+    struct cx_waiter *w = cx_waiter_borrow();
+    bool woken = false;
+    for (;;) {
+        struct cx_wakes wakes = CX_WAKES_INIT;
+        void *task;
+        cx_waiter_arm(w);
+        enum cx_status status = cx_pool_next(&t->pool, &w->node, woken, &task, &wakes);
+        deliver(&wakes);
+        woken = false;
+        if (status == CX_CLOSED) {
+            break;
+        }
+        if (status == CX_OK) {
+            CHECK_EQ(__atomic_fetch_add(&t->ran[(uintptr_t)task], 1, __ATOMIC_RELAXED), 0);
+            if (rng_below(rng, 16) == 0) {
+                sched_yield();
+            }
+            cx_pool_finishing(&t->pool);
+            continue;
+        }
+        sleep_on(w);
+        woken = true;
+    }
+    cx_waiter_return(w);
+}
+
+static void
+traffic_body(struct worker *self)
+{
+    struct traffic *t = self->shared;
+    if (self->id < 3) {
+        submit_all(t, (uintptr_t)self->id + 1, 3);
+    }
+    else {
+        work_all(t, &self->rng);
+    }
+}
+
+static void
+test_mpmc(void)
+{
+    static const size_t limits[] = {1, 7, SIZE_MAX};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        struct traffic t = {.submitters = 3};
+        cx_pool_init(&t.pool, 3, limits[i], NULL);
+        t.pool.workers = t.pool.available = 3;
+        run_threads(6, traffic_body, &t);
+        for (int k = 1; k <= TASKS; k++) {
+            CHECK_EQ(t.ran[k], 1);
+        }
+        CHECK_EQ(t.pool.workers, 0);
+        CHECK_EQ(t.pool.submitted, TASKS);
+        cx_pool_fini(&t.pool);
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    harness_begin(argc, argv);
+    cx_waiter_install();
+    RUN(test_smoke);
+    RUN(test_wakes);
+    RUN(test_bound);
+    RUN(test_spare);
+    RUN(test_retire);
+    RUN(test_order);
+    RUN(test_mpmc);
+    return harness_end();
+}
