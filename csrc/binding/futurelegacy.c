@@ -22,14 +22,16 @@ shim_of(FutureObject *f)
         .exception = Py_NewRef(Py_None),
         .retired = PyList_New(0),
     };
-    if (shim->condition == NULL || shim->waiters == NULL || shim->retired == NULL) {
+    /* Making the condition ran Python code, and another thread may have made a shim meanwhile. */
+    if (shim->condition == NULL || shim->waiters == NULL || shim->retired == NULL ||
+        f->shim != NULL) {
         Py_XDECREF(shim->condition);
         Py_XDECREF(shim->waiters);
         Py_XDECREF(shim->retired);
         Py_DECREF(shim->result);
         Py_DECREF(shim->exception);
         PyMem_Free(shim);
-        return NULL;
+        return PyErr_Occurred() ? NULL : f->shim;
     }
     f->shim = shim;
     cx_future_make_legacy(&f->core);

@@ -154,9 +154,8 @@ link_new(FutureObject *f, PyObject *loop, PyObject *fn, PyObject *context, PyObj
 static void
 link_drop(LinkObject *link)
 {
-    struct cx_waiter *waiter = link->waiter;
+    struct cx_waiter *waiter = cx_xchg_acq_rel(&link->waiter, NULL);
     if (waiter != NULL) {
-        link->waiter = NULL;
         bool gone = cx_waiter_decide(waiter, CX_CANCELLED);
         if (gone) {
             cx_future_leave(&link->future->core, &waiter->node);

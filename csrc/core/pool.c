@@ -238,9 +238,12 @@ cx_pool_drain(struct cx_pool *p, struct cx_wakes *wakes)
 }
 
 size_t
-cx_pool_count(const struct cx_pool *p)
+cx_pool_count(struct cx_pool *p)
 {
-    return cx_load_relaxed(&p->tasks.b.count);
+    cx_guard_take(&p->guard);
+    size_t count = p->tasks.b.count;
+    cx_guard_release(&p->guard);
+    return count;
 }
 
 void

@@ -88,7 +88,8 @@ CX_NODISCARD bool cx_pool_close(struct cx_pool *p, struct cx_wakes *wakes);
 /* Takes out a task that waits, oldest first; NULL if there is none. */
 void *cx_pool_drain(struct cx_pool *p, struct cx_wakes *wakes);
 
-size_t cx_pool_count(const struct cx_pool *p);
+/* How many tasks wait. */
+size_t cx_pool_count(struct cx_pool *p);
 
 /* In the child of a fork: no workers, nobody waits. */
 void cx_pool_repair(struct cx_pool *p);
