@@ -245,8 +245,10 @@ put_blocking(QueueObject *q, struct cx_queue_op *op, struct cxb_limit *limit)
         }
         enum cxb_wait how = cxb_wait_counted(q->state, waiter, limit->deadline, &q->waits);
         bool granted = how == CXB_GRANTED || how == CXB_ERROR_LATE;
-        status = node->status;
-        if (!granted) {
+        if (granted) {
+            status = node->status; /* otherwise a granter that comes too late may be writing it */
+        }
+        else {
             cxb_queue_leave(q, &q->core.givers, node);
         }
         cx_waiter_return(waiter);
@@ -329,16 +331,18 @@ get_blocking(QueueObject *q, struct cx_queue_op *op, struct cxb_limit *limit)
             return status;
         }
         enum cxb_wait how = cxb_wait_counted(q->state, waiter, limit->deadline, &q->waits);
-        status = node->status;
-        op->item = node->item;
-        if (how == CXB_ERROR_LATE && status == CX_OK) {
+        if (how == CXB_GRANTED) {
+            status = node->status;
+            op->item = node->item;
+        }
+        else if (how != CXB_ERROR_LATE) {
+            cxb_queue_leave(q, &q->core.takers, node);
+        }
+        else if (node->status == CX_OK) {
             PyObject *error = cxb_error_set_aside();
             cxb_queue_give_back(q, node); /* takes the waiter */
             cxb_error_put_back(error);
             return CX_INTR;
-        }
-        if (how != CXB_GRANTED && how != CXB_ERROR_LATE) {
-            cxb_queue_leave(q, &q->core.takers, node);
         }
         cx_waiter_return(waiter);
         switch (how) {
@@ -397,8 +401,10 @@ cxb_queue_join(QueueObject *q)
         enum cxb_wait how = CXB_GRANTED;
         if (status == CX_WAIT) {
             how = cxb_wait_counted(q->state, waiter, CX_FOREVER, &q->waits);
-            status = node->status;
-            if (how != CXB_GRANTED && how != CXB_ERROR_LATE) {
+            if (how == CXB_GRANTED) {
+                status = node->status;
+            }
+            else if (how != CXB_ERROR_LATE) {
                 cxb_queue_leave(q, &q->core.joiners, node);
             }
         }

@@ -275,7 +275,8 @@ def test_a_second_await_is_no_second_wait(loop: SteppedLoop) -> None:
     q = concx.queue.Queue()
     step = Step(q.get_async())
     step.send()
-    step.coroutine.__await__().send(None)
+    with pytest.raises(RuntimeError, match="coroutine is being awaited already"):
+        step.coroutine.__await__().send(None)
     assert q.stats().waiting_gets == 1
     step.coroutine.close()
     q.put(1)
