@@ -146,7 +146,9 @@ get_at_once(QueueObject *q, Py_ssize_t max)
     void **slots = (void **)((PyListObject *)list)->ob_item;
     size_t got = cx_queue_get_batch(&q->core, slots, (size_t)room);
     Py_SET_SIZE(list, (Py_ssize_t)got);
-    if (view.givers > 0) {
+    /* Asked now, not before: a putter that found the queue full just before the guard was taken has
+     * enlisted since, and one that comes later finds room. */
+    if (got > 0 && cx_waitlist_count(&q->core.givers) > 0) {
         struct cx_wakes wakes = CX_WAKES_INIT;
         cx_queue_settle(&q->core, &wakes);
         cxb_queue_deliver(q, &wakes);

@@ -441,3 +441,16 @@ def test_fork_while_a_loop_waits() -> None:
         return await task
 
     assert asyncio.run(main()) == 1
+
+
+@pytest.mark.parametrize("name", ["Queue", "LifoQueue"])
+def test_batches_on_both_sides_of_a_small_bound(name: str) -> None:
+    """Whoever takes a batch wakes a putter that enlisted just before it was taken."""
+    for _ in range(300):
+        q = make_queue(name, 2)
+        putter = Worker(q.put_many, range(50))
+        got: list[int] = []
+        while len(got) < 50:
+            got += q.get_many(3, timeout=LIMIT)
+        assert sorted(got) == list(range(50))
+        assert putter.result() == 50
