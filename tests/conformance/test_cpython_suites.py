@@ -16,8 +16,8 @@ EXPECTED = {
     "queue": 50 if sys.version_info >= (3, 13) else 25,
     "logging": 9,
     "futures": 30,
-    "pool": 70,
-    "asyncio": 25,
+    "pool": 60,
+    "asyncio": 20,
 }
 
 
