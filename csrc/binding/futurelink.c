@@ -67,11 +67,22 @@ static void
 bring_call(PyObject *owner, PyObject *what)
 {
     LinkObject *link = (LinkObject *)what;
-    PyObject *loop = cxb_running_loop(link->future->state);
-    if (loop == NULL || loop == Py_None ||
-        call_soon(loop, link->fn, (FutureObject *)owner, link->context) < 0) {
+    PyObject *loop = NULL, *done = NULL;
+    bool failed;
+    if (link->context == NULL || link->context == Py_None) {
+        /* asyncio's own: it is in its thread, and expects no iteration in between. */
+        done = PyObject_CallOneArg(link->fn, owner);
+        failed = done == NULL;
+    }
+    else {
+        loop = cxb_running_loop(link->future->state);
+        failed = loop == NULL || loop == Py_None ||
+                 call_soon(loop, link->fn, (FutureObject *)owner, link->context) < 0;
+    }
+    if (failed) {
         PyErr_WriteUnraisable(link->fn);
     }
+    Py_XDECREF(done);
     Py_XDECREF(loop);
     Py_DECREF(what);
 }
