@@ -435,6 +435,7 @@ def test_map_goes_through_an_overridden_submit() -> None:
         assert pool.count == 2
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_fork() -> None:
     """The child can submit and ends cleanly; what was the parent's does not run there."""
     gate = Gate()

@@ -258,10 +258,12 @@ def test_a_raising_handler_loses_nothing(on_usr1: list[Any]) -> None:
     failures = 0
     total = 200
 
+    main = threading.get_ident()
+
     def feed() -> None:
         wait_until(lambda: started)
         for number in range(total):
-            os.kill(os.getpid(), signal.SIGUSR1)
+            signal.pthread_kill(main, signal.SIGUSR1)  # where the handler runs, asleep or not
             q.put(number)
 
     started: list[bool] = []
