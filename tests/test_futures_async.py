@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures as std
 import contextvars
 import gc
-import random
 import threading
 import weakref
 from collections.abc import Coroutine
@@ -332,57 +330,3 @@ def test_many_wakes_cost_one_call() -> None:
         return calls
 
     assert run(main(), debug=False) <= 10_000 * 20 / 1000
-
-
-@pytest.mark.timeout(120)
-def test_every_outcome_is_accounted_for(rng: random.Random, caplog: Any) -> None:
-    """Threads that submit, loops that await, cancel, time out and end; nothing is lost or told twice."""
-    per_thread, threads = 1500, 4
-    outcomes: list[str] = []
-    seeds = [rng.random() for _ in range(threads)]
-
-    async def one(pool: ThreadPoolExecutor, mine: random.Random) -> str:
-        f = pool.submit(abs, -1)
-        how = mine.randrange(5)
-        try:
-            if how == 0:
-                f.cancel()
-            if how == 1:
-                await asyncio.wait_for(f, mine.random() / 1000)
-            elif how == 2:
-                link = f.as_asyncio()
-                if mine.random() < 0.3:
-                    link.cancel()
-                await link
-            elif how == 3:
-                task = asyncio.ensure_future(f)
-                await asyncio.sleep(0)
-                if mine.random() < 0.3:
-                    task.cancel()
-                await task
-            else:
-                await f
-        except (asyncio.CancelledError, TimeoutError):
-            return "not"
-        assert f.result() == 1
-        return "done"
-
-    def body(seed: float) -> None:
-        mine = random.Random(seed)
-
-        async def main() -> None:
-            for _ in range(per_thread // 100):
-                outcomes.extend(await asyncio.gather(*[one(pool, mine) for _ in range(100)]))
-
-        asyncio.run(main())
-
-    with ThreadPoolExecutor(2) as pool:
-        running = [threading.Thread(target=body, args=(seed,)) for seed in seeds]
-        for each in running:
-            each.start()
-        for each in running:
-            each.join()
-    assert len(outcomes) == per_thread * threads
-    assert outcomes.count("done") > len(outcomes) / 2
-    assert "InvalidStateError" not in caplog.text
-    assert std.Future is not Future

@@ -28,7 +28,7 @@ drop_timer(AwaitObject *self)
 {
     if (self->timer != NULL) {
         PyObject *error = cxb_error_set_aside();
-        PyObject *cancelled = PyObject_CallMethod(self->timer, "cancel", NULL);
+        PyObject *cancelled = PyObject_CallMethodNoArgs(self->timer, self->state->names.cancel);
         if (cancelled == NULL) {
             PyErr_WriteUnraisable(self->timer);
         }
@@ -80,10 +80,10 @@ finish(AwaitObject *self)
 }
 
 static PyObject *
-future_of(PyObject *loop)
+future_of(const struct cxb_names *names, PyObject *loop)
 {
-    PyObject *future = PyObject_CallMethod(loop, "create_future", NULL);
-    if (future != NULL && PyObject_SetAttrString(future, "_asyncio_future_blocking", Py_True) < 0) {
+    PyObject *future = PyObject_CallMethodNoArgs(loop, names->create_future);
+    if (future != NULL && PyObject_SetAttr(future, names->blocking, Py_True) < 0) {
         Py_CLEAR(future);
     }
     return future;
@@ -97,12 +97,14 @@ start_timer(AwaitObject *self, PyObject *loop)
         return 0;
     }
     double rest = (double)(self->deadline - cx_now()) / 1e9;
-    PyObject *callback = PyObject_GetAttrString((PyObject *)self, "_time_is_up");
-    if (callback != NULL) {
+    PyObject *callback = PyObject_GetAttr((PyObject *)self, self->state->names.time_is_up);
+    PyObject *delay = PyFloat_FromDouble(rest > 0 ? rest : 0.0);
+    if (callback != NULL && delay != NULL) {
         self->timer =
-            PyObject_CallMethod(loop, "call_later", "dO", rest > 0 ? rest : 0.0, callback);
-        Py_DECREF(callback);
+            PyObject_CallMethodObjArgs(loop, self->state->names.call_later, delay, callback, NULL);
     }
+    Py_XDECREF(callback);
+    Py_XDECREF(delay);
     return self->timer == NULL ? -1 : 0;
 }
 
@@ -127,7 +129,7 @@ suspend(AwaitObject *self, PyObject **result)
     if (self->ops->native && cxb_port_watch(self->face, loop) < 0) {
         goto out;
     }
-    if ((future = future_of(loop)) == NULL || start_timer(self, loop) < 0) {
+    if ((future = future_of(&self->state->names, loop)) == NULL || start_timer(self, loop) < 0) {
         goto out;
     }
     if ((self->waiter = cx_waiter_new(self->face->port)) == NULL) {
@@ -189,7 +191,8 @@ is_awaited(AwaitObject *self)
     PyObject *future = waiter == NULL || cx_waiter_state(waiter) != CX_WAITING
                            ? NULL
                            : Py_XNewRef((PyObject *)cx_load_acquire(&waiter->future));
-    PyObject *done = future == NULL ? NULL : PyObject_CallMethod(future, "done", NULL);
+    PyObject *done =
+        future == NULL ? NULL : PyObject_CallMethodNoArgs(future, self->state->names.done);
     bool awaited = done == Py_False;
     PyErr_Clear();
     Py_XDECREF(future);
@@ -354,7 +357,7 @@ await_time_is_up(AwaitObject *self, PyObject *unused)
     }
     Py_CLEAR(self->timer);
     end(self);
-    cxb_future_resolve(future);
+    cxb_future_resolve(&self->state->names, future);
     Py_RETURN_NONE;
 }
 

@@ -47,10 +47,11 @@ executor_attach(ExecutorObject *self, PyObject *args)
 
 /* The call in a copy of the caller's context: context.run(fn, *args, **kwargs). */
 static int
-set_in_context(struct cxb_task *task, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+set_in_context(const struct cxb_names *names, struct cxb_task *task, PyObject *const *args,
+               Py_ssize_t nargs, PyObject *kwnames)
 {
     PyObject *context = PyContext_CopyCurrent();
-    PyObject *run = context == NULL ? NULL : PyObject_GetAttrString(context, "run");
+    PyObject *run = context == NULL ? NULL : PyObject_GetAttr(context, names->run);
     int failed = run == NULL ? -1 : cxb_task_set(task, run, args, nargs, kwnames);
     Py_XDECREF(run);
     Py_XDECREF(context);
@@ -65,8 +66,9 @@ future_of_call(ExecutorObject *self, PyObject *const *args, Py_ssize_t nargs, Py
     if (f == NULL) {
         return NULL;
     }
-    int failed = self->copy_context ? set_in_context(&f->task, args, nargs, kwnames)
-                                    : cxb_task_set(&f->task, args[0], args + 1, nargs - 1, kwnames);
+    int failed = self->copy_context
+                     ? set_in_context(&self->state->names, &f->task, args, nargs, kwnames)
+                     : cxb_task_set(&f->task, args[0], args + 1, nargs - 1, kwnames);
     if (failed < 0) {
         Py_DECREF((PyObject *)f);
         return NULL;

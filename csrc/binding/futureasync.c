@@ -30,7 +30,7 @@ cxb_asyncio_error(FutureObject *f, PyObject *error)
         return made;
     }
     PyObject *its = cxb_import_once(slot, "asyncio.exceptions", name);
-    PyObject *args = its == NULL ? NULL : PyObject_GetAttrString(error, "args");
+    PyObject *args = its == NULL ? NULL : PyObject_GetAttr(error, state->names.args);
     if (args != NULL && (made = PyObject_Call(its, args, NULL)) != NULL) {
         PyObject *traceback = PyException_GetTraceback(error);
         if (traceback != NULL) {

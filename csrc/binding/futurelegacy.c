@@ -108,7 +108,8 @@ int
 cxb_shim_enter(FutureObject *f)
 {
     PyObject *condition = shim_part(f, offsetof(struct cxb_shim, condition));
-    PyObject *entered = condition == NULL ? NULL : PyObject_CallMethod(condition, "acquire", NULL);
+    PyObject *entered =
+        condition == NULL ? NULL : PyObject_CallMethodNoArgs(condition, f->state->names.acquire);
     Py_XDECREF(condition);
     Py_XDECREF(entered);
     return entered == NULL ? -1 : 0;
@@ -146,9 +147,9 @@ cxb_shim_leave(FutureObject *f, bool tell)
     if (tell) {
         tell_waiters(f);
     }
-    static const char *const methods[] = {"notify_all", "release"};
+    PyObject *const methods[] = {f->state->names.notify_all, f->state->names.release};
     for (size_t i = 0; condition != NULL && i < Py_ARRAY_LENGTH(methods); i++) {
-        PyObject *done = PyObject_CallMethod(condition, methods[i], NULL);
+        PyObject *done = PyObject_CallMethodNoArgs(condition, methods[i]);
         if (done == NULL) {
             PyErr_WriteUnraisable((PyObject *)f);
         }
@@ -346,8 +347,8 @@ set_callbacks(FutureObject *f, PyObject *value, void *unused)
     }
     int failed = 0;
     for (Py_ssize_t i = 0; failed == 0 && i < PyList_GET_SIZE(items); i++) {
-        PyObject *added =
-            PyObject_CallMethod((PyObject *)f, "add_done_callback", "O", PyList_GET_ITEM(items, i));
+        PyObject *added = PyObject_CallMethodOneArg(
+            (PyObject *)f, f->state->names.add_done_callback, PyList_GET_ITEM(items, i));
         failed = added == NULL ? -1 : 0;
         Py_XDECREF(added);
     }

@@ -18,7 +18,7 @@ PyObject *
 cxb_link_loop(FutureObject *f, PyObject *fn, PyObject *context)
 {
     if (context == NULL || context == Py_None) {
-        PyObject *module = PyObject_GetAttrString(fn, "__module__");
+        PyObject *module = PyObject_GetAttr(fn, f->state->names.module);
         bool is_asyncio = false;
         if (module == NULL) {
             PyErr_Clear();
@@ -46,12 +46,12 @@ cxb_link_loop(FutureObject *f, PyObject *fn, PyObject *context)
 static int
 call_soon(PyObject *loop, PyObject *fn, FutureObject *f, PyObject *context)
 {
-    PyObject *method = PyObject_GetAttrString(loop, "call_soon");
+    PyObject *method = PyObject_GetAttr(loop, f->state->names.call_soon);
     PyObject *args = method == NULL ? NULL : PyTuple_Pack(2, fn, (PyObject *)f);
     PyObject *kwargs = NULL, *handle = NULL;
     if (args != NULL && (kwargs = PyDict_New()) != NULL &&
         (context == NULL || context == Py_None ||
-         PyDict_SetItemString(kwargs, "context", context) == 0)) {
+         PyDict_SetItem(kwargs, f->state->names.context, context) == 0)) {
         handle = PyObject_Call(method, args, kwargs);
     }
     Py_XDECREF(method);
@@ -92,23 +92,25 @@ static void
 bring_outcome(PyObject *owner, PyObject *target)
 {
     FutureObject *f = (FutureObject *)owner;
-    PyObject *done = PyObject_CallMethod(target, "done", NULL), *set = NULL;
+    const struct cxb_names *names = &f->state->names;
+    PyObject *done = PyObject_CallMethodNoArgs(target, names->done), *set = NULL;
     if (done == Py_True) {
         set = Py_NewRef(done);
     }
     else if (done != NULL) {
         switch (cx_future_state(&f->core)) {
         case CX_FINISHED:
-            set = PyObject_CallMethod(target, "set_result", "O", (PyObject *)f->core.value);
+            set = PyObject_CallMethodOneArg(target, names->set_result, (PyObject *)f->core.value);
             break;
         case CX_FAILED: {
             PyObject *error = cxb_asyncio_error(f, (PyObject *)f->core.value);
-            set = error == NULL ? NULL : PyObject_CallMethod(target, "set_exception", "O", error);
+            set = error == NULL ? NULL
+                                : PyObject_CallMethodOneArg(target, names->set_exception, error);
             Py_XDECREF(error);
             break;
         }
         default:
-            set = PyObject_CallMethod(target, "cancel", NULL);
+            set = PyObject_CallMethodNoArgs(target, names->cancel);
         }
     }
     if (set == NULL) {
@@ -204,14 +206,15 @@ cxb_link_future(FutureObject *f)
         PyErr_SetString(PyExc_RuntimeError, "no running event loop");
     }
     else if (loop != NULL) {
-        target = PyObject_CallMethod(loop, "create_future", NULL);
+        target = PyObject_CallMethodNoArgs(loop, f->state->names.create_future);
     }
     int enlisted = target == NULL ? -1 : link_new(f, loop, NULL, NULL, target, &link);
     if (enlisted == 0) {
         bring_outcome((PyObject *)f, Py_NewRef(target));
     }
     else if (enlisted > 0) {
-        added = PyObject_CallMethod(target, "add_done_callback", "O", (PyObject *)link);
+        added =
+            PyObject_CallMethodOneArg(target, f->state->names.add_done_callback, (PyObject *)link);
         enlisted = added == NULL ? -1 : 1;
     }
     if (link != NULL && enlisted <= 0) {
@@ -260,7 +263,8 @@ link_call(LinkObject *link, PyObject *args, PyObject *kwargs)
     (void)kwargs;
     PyObject *target, *cancelled;
     if (!PyArg_ParseTuple(args, "O:Link", &target) ||
-        (cancelled = PyObject_CallMethod(target, "cancelled", NULL)) == NULL) {
+        (cancelled = PyObject_CallMethodNoArgs(target, link->future->state->names.cancelled)) ==
+            NULL) {
         return NULL;
     }
     int failed = 0;

@@ -25,9 +25,7 @@ cxb_running_loop(struct cxb_state *state)
     PyObject *function = cx_load_acquire(&state->running_loop);
     if (function == NULL) {
         PyObject *modules = PyImport_GetModuleDict(), *events = NULL;
-        PyObject *name = PyUnicode_FromString("asyncio.events");
-        int found = name == NULL ? -1 : cxb_dict_get(modules, name, &events);
-        Py_XDECREF(name);
+        int found = cxb_dict_get(modules, state->names.events, &events);
         Py_XDECREF(events);
         if (found <= 0) {
             return found < 0 ? NULL : Py_NewRef(Py_None);
@@ -38,13 +36,13 @@ cxb_running_loop(struct cxb_state *state)
 }
 
 void
-cxb_future_resolve(PyObject *future)
+cxb_future_resolve(const struct cxb_names *names, PyObject *future)
 {
     if (future == NULL) {
         return;
     }
-    PyObject *done = PyObject_CallMethod(future, "done", NULL);
-    PyObject *set = done == Py_False ? PyObject_CallMethod(future, "set_result", "O", Py_None)
+    PyObject *done = PyObject_CallMethodNoArgs(future, names->done);
+    PyObject *set = done == Py_False ? PyObject_CallMethodOneArg(future, names->set_result, Py_None)
                                      : Py_XNewRef(done);
     if (set == NULL) {
         PyErr_WriteUnraisable(future);
@@ -56,7 +54,7 @@ cxb_future_resolve(PyObject *future)
 
 /* Brings a granted wake, in the thread of its loop. */
 static void
-resolve(struct cx_waiter *waiter)
+resolve(const struct cxb_names *names, struct cx_waiter *waiter)
 {
     const struct cxb_wait_ops *ops = waiter->ops;
     PyObject *future = cx_xchg_acq_rel(&waiter->future, NULL);
@@ -66,7 +64,7 @@ resolve(struct cx_waiter *waiter)
         Py_XDECREF(owner);
     }
     else {
-        cxb_future_resolve(future);
+        cxb_future_resolve(names, future);
     }
     cx_waiter_unref(waiter);
 }
@@ -119,7 +117,7 @@ drain(struct cxb_state *state, struct cx_port *port)
     struct cx_waiter *waiter = cx_port_take(port, DRAIN_AT_ONCE, &more);
     while (waiter != NULL) {
         struct cx_waiter *next = waiter->next;
-        resolve(waiter);
+        resolve(&state->names, waiter);
         waiter = next;
     }
     if (more && cx_xchg_acq_rel(&port->armed, 1) == 0) {
@@ -228,7 +226,7 @@ cxb_port_tell(struct cxb_state *state, struct cx_port *port)
         Py_XDECREF(loop);
         return;
     }
-    PyObject *handle = PyObject_CallMethod(loop, "call_soon_threadsafe", "O", token);
+    PyObject *handle = PyObject_CallMethodOneArg(loop, state->names.call_soon_threadsafe, token);
     if (handle == NULL) {
         /* The token dies uncalled and gives everything back.  A closed loop is expected; a signal
          * that came just now must not be lost with it. */
@@ -283,7 +281,7 @@ cxb_port_shortcut(struct cxb_state *state, struct cx_wakes *wakes)
         struct cx_waiter *waiter = wakes->waiters[i];
         PyObject *its = waiter->kind == CX_TASK ? cxb_weakref_get(waiter->port->loop) : NULL;
         if (its == loop) {
-            resolve(waiter);
+            resolve(&state->names, waiter);
         }
         else {
             wakes->waiters[kept++] = waiter;
@@ -385,7 +383,7 @@ cxb_port_watch(LoopPortObject *face, PyObject *loop)
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    PyObject *drain_method = PyObject_GetAttrString((PyObject *)face, "_drain");
+    PyObject *drain_method = cxb_attribute((PyObject *)face, "_drain");
     PyObject *added = drain_method == NULL
                           ? NULL
                           : PyObject_CallMethod(loop, "add_reader", "iO", fd, drain_method);

@@ -43,7 +43,7 @@ int cxb_port_watch(LoopPortObject *face, PyObject *loop);
 
 /* Resolves a future of the loop that runs in this thread unless it is done; takes the reference,
  * NULL is nothing to do. */
-void cxb_future_resolve(PyObject *future);
+void cxb_future_resolve(const struct cxb_names *names, PyObject *future);
 
 /* Delivers wakes for tasks of the loop whose task runs in this very thread, without the port. */
 void cxb_port_shortcut(struct cxb_state *state, struct cx_wakes *wakes);

@@ -181,6 +181,9 @@ module_exec(PyObject *module)
 {
     struct cxb_state *state = cxb_state_of_module(module);
     cxb_block_install();
+    if (cxb_names_init(&state->names) < 0) {
+        return -1;
+    }
     state->ports = PyDict_New();
     if (state->ports == NULL || add_exceptions(module, state) < 0 || add_types(module, state) < 0 ||
         cxb_queue_exec(module) < 0 ||
@@ -252,6 +255,7 @@ static void
 module_free(void *module)
 {
     (void)module_clear((PyObject *)module);
+    cxb_names_fini(&cxb_state_of_module((PyObject *)module)->names);
 }
 
 static PyModuleDef_Slot module_slots[] = {

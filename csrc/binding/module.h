@@ -8,10 +8,11 @@
 #ifndef CX_BINDING_MODULE_H
 #define CX_BINDING_MODULE_H
 
-#include "binding/compat.h"
+#include "binding/names.h"
 #include "core/atomic.h"
 
 struct cxb_state {
+    struct cxb_names names; /* they last until the module goes */
     /* types */
     PyTypeObject *await_type;
     PyTypeObject *loopport_type;

@@ -9,8 +9,8 @@
 static int
 is_inherited(PyTypeObject *type, PyObject *native, const char *name)
 {
-    PyObject *found = PyObject_GetAttrString((PyObject *)type, name);
-    PyObject *expected = found == NULL ? NULL : PyObject_GetAttrString(native, name);
+    PyObject *found = cxb_attribute((PyObject *)type, name);
+    PyObject *expected = found == NULL ? NULL : cxb_attribute(native, name);
     int same = expected == NULL ? -1 : found == expected;
     Py_XDECREF(found);
     Py_XDECREF(expected);
@@ -21,7 +21,7 @@ is_inherited(PyTypeObject *type, PyObject *native, const char *name)
 static int
 is_native(PyTypeObject *type, const char *name, PyCFunction function)
 {
-    PyObject *found = PyObject_GetAttrString((PyObject *)type, name);
+    PyObject *found = cxb_attribute((PyObject *)type, name);
     if (found == NULL) {
         return -1;
     }
@@ -323,8 +323,8 @@ queue_repr(QueueObject *q)
     struct cx_queue_view view;
     cx_queue_look(&q->core, &view);
     PyObject *size = cxb_queue_qsize(q, NULL), *maxsize = get_maxsize(q, NULL), *repr = NULL;
-    PyObject *module = PyObject_GetAttrString((PyObject *)Py_TYPE(q), "__module__");
-    PyObject *name = PyObject_GetAttrString((PyObject *)Py_TYPE(q), "__name__");
+    PyObject *module = PyObject_GetAttr((PyObject *)Py_TYPE(q), q->state->names.module);
+    PyObject *name = PyObject_GetAttr((PyObject *)Py_TYPE(q), q->state->names.name);
     if (size != NULL && module != NULL && name != NULL) {
         bool own = PyUnicode_CompareWithASCIIString(module, "concx.queue") == 0;
         PyObject *concx = PyUnicode_FromString("concx");

@@ -79,7 +79,7 @@ queue_get(QueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwn
 static PyObject *
 call_own(QueueObject *q, const char *name, PyObject *item)
 {
-    PyObject *method = PyObject_GetAttrString((PyObject *)q, name);
+    PyObject *method = cxb_attribute((PyObject *)q, name);
     PyObject *args = item == NULL ? PyTuple_New(0) : PyTuple_Pack(1, item);
     PyObject *kwargs = Py_BuildValue("{s:O}", "block", Py_False);
     PyObject *result = method == NULL || args == NULL || kwargs == NULL

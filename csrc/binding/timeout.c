@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "binding/names.h"
+
 /* threading.TIMEOUT_MAX, the most that a lock of the standard library waits, in seconds. */
 #define MOST_SECONDS 9223372036.0
 
@@ -37,7 +39,9 @@ to_seconds(PyObject *object, double *seconds)
         number = Py_NewRef(object);
     }
     else {
-        number = PyObject_CallMethod(object, "total_seconds", NULL);
+        PyObject *method = cxb_attribute(object, "total_seconds");
+        number = method == NULL ? NULL : PyObject_CallNoArgs(method);
+        Py_XDECREF(method);
         if (number == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
             PyErr_Format(PyExc_TypeError,
                          "'timeout' must be a number of seconds, a timedelta or None, not %.200s",

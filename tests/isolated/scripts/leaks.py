@@ -274,7 +274,7 @@ def main(operations: int) -> int:
     per_case = operations // len(cases)
     for name, work in cases.items():
         work(per_case // 20 + 10)
-        for _attempt in range(3):  # a cache that fills once is no leak
+        for _attempt in range(10):  # a cache that fills is no leak
             blocks, size, references = measure(work, per_case)
             if (
                 references == 0
