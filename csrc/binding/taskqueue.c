@@ -12,6 +12,9 @@
 #define PAUSE 20000 /* ns */
 #define LOOK_EVERY 64
 
+/* More workers than this share the rest: every one that falls asleep looks into all slots. */
+#define MOST_SLOTS 64
+
 static CX_THREAD_LOCAL TaskQueueObject *here;
 static CX_THREAD_LOCAL struct cxb_worker *mine;
 
@@ -101,6 +104,9 @@ cxb_task_help(FutureObject *f)
     enum cx_future_state to = run(f, NULL);
     if (mine != NULL) {
         count_one(to == CX_FAILED ? &mine->failed : &mine->completed);
+        if (cx_pool_take_back(mine->slot, f)) {
+            Py_DECREF((PyObject *)f); /* the queue's */
+        }
     }
 }
 
@@ -204,7 +210,8 @@ work(TaskQueueObject *q, struct cxb_worker *worker, struct cx_waiter *waiter)
     for (;;) {
         void *task;
         struct cx_wakes wakes = CX_WAKES_INIT;
-        enum cx_status status = cx_pool_next(&q->core, &waiter->node, woken, &task, &wakes);
+        enum cx_status status =
+            cx_pool_next(&q->core, worker->slot, &waiter->node, woken, &task, &wakes);
         woken = false;
         cxb_deliver(q->state, &wakes);
         if (status == CX_OK) {
@@ -253,12 +260,14 @@ taskqueue_run(TaskQueueObject *q, PyObject *unused)
         cx_pool_lost(&q->core);
         return PyErr_NoMemory();
     }
+    worker->slot = cx_pool_take_slot(&q->core);
     worker_enlist(q, worker);
     here = q;
     mine = worker;
     int failed = work(q, worker, waiter);
     here = NULL;
     mine = NULL;
+    cx_pool_leave_slot(&q->core, worker->slot);
     worker_leave(q, worker);
     cx_waiter_return(waiter);
     return failed < 0 ? NULL : Py_NewRef(Py_None);
@@ -305,7 +314,8 @@ cxb_task_queue_submit(TaskQueueObject *q, FutureObject *f, enum cxb_on_full on_f
         f->since = cx_now();
     }
     struct cx_pool_call call = CX_POOL_CALL_INIT;
-    enum cx_status status = cx_pool_submit(&q->core, Py_NewRef((PyObject *)f), NULL, &call);
+    struct cx_pool_slot *slot = here == q ? mine->slot : NULL;
+    enum cx_status status = cx_pool_submit_inside(&q->core, slot, Py_NewRef((PyObject *)f), &call);
     while (CX_UNLIKELY(status == CX_FULL) && on_full == CXB_BLOCK) {
         struct cx_waiter *waiter = cx_waiter_borrow();
         int failed = -1;
@@ -344,7 +354,9 @@ static PyObject *
 taskqueue_qsize(TaskQueueObject *q, PyObject *unused)
 {
     (void)unused;
-    return PyLong_FromSize_t(cx_pool_count(&q->core));
+    struct cx_pool_stats stats;
+    cx_pool_look(&q->core, &stats);
+    return PyLong_FromSize_t(stats.queued);
 }
 
 static PyObject *
@@ -397,7 +409,7 @@ static PyObject *
 taskqueue_after_fork(TaskQueueObject *q, PyObject *unused)
 {
     (void)unused;
-    cx_pool_repair(&q->core);
+    cx_pool_repair(&q->core, here == q ? mine->slot : NULL);
     PyObject *lost = PyList_New(0);
     for (struct cxb_worker *worker = q->workers; lost != NULL && worker != NULL;
          worker = worker->next) {
@@ -426,16 +438,16 @@ tuple_of(const uint64_t *buckets)
     return tuple;
 }
 
-/* (workers, submitted, running, queued, completed, failed, cancelled, waits, runs) */
+/* (workers, submitted, running, queued, completed, failed, cancelled, stolen, waits, runs) */
 static PyObject *
 taskqueue_counts(TaskQueueObject *q, PyObject *unused)
 {
     (void)unused;
+    struct cx_pool_stats stats;
+    uint32_t running = 0;
+    cx_pool_look(&q->core, &stats);
     cx_guard_take(&q->core.guard);
     struct cxb_worker sum = q->past;
-    uint64_t submitted = q->core.submitted;
-    uint32_t running = 0, workers = q->core.workers;
-    size_t queued = q->core.tasks.b.count;
     for (struct cxb_worker *worker = q->workers; worker != NULL; worker = worker->next) {
         add_counts(&sum, worker);
         running += cx_load_relaxed(&worker->current) != NULL;
@@ -446,10 +458,10 @@ taskqueue_counts(TaskQueueObject *q, PyObject *unused)
         Py_XDECREF(waits);
         return NULL;
     }
-    return Py_BuildValue("IKInKKKNN", workers, (unsigned long long)submitted, running,
-                         (Py_ssize_t)queued, (unsigned long long)sum.completed,
-                         (unsigned long long)sum.failed, (unsigned long long)sum.cancelled, waits,
-                         runs);
+    return Py_BuildValue("IKInKKKKNN", stats.workers, (unsigned long long)stats.submitted, running,
+                         (Py_ssize_t)stats.queued, (unsigned long long)sum.completed,
+                         (unsigned long long)sum.failed, (unsigned long long)sum.cancelled,
+                         (unsigned long long)stats.stolen, waits, runs);
 }
 
 static PyObject *
@@ -495,6 +507,12 @@ taskqueue_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         q->idle = ns;
         cx_pool_init(&q->core, most, limit <= 0 ? SIZE_MAX : (size_t)limit,
                      by_priority ? before : NULL);
+        /* One worker has nobody to share with, and keeps the order. */
+        if (!CX_WITH_GIL && most > 1 && limit <= 0 && !by_priority &&
+            !cx_pool_give_slots(&q->core, Py_MIN(most, MOST_SLOTS))) {
+            Py_DECREF((PyObject *)q);
+            return PyErr_NoMemory();
+        }
     }
     return (PyObject *)q;
 }
@@ -516,8 +534,9 @@ taskqueue_traverse(TaskQueueObject *q, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(q));
     Py_VISIT(q->start);
-    for (size_t i = 0; i < q->core.tasks.b.count; i++) {
-        Py_VISIT((PyObject *)cx_buffer_at(&q->core.tasks.b, i));
+    PyObject *task;
+    for (size_t i = 0; (task = cx_pool_at(&q->core, i)) != NULL; i++) {
+        Py_VISIT(task);
     }
     return 0;
 }

@@ -18,7 +18,8 @@
 /* One worker; only its own thread writes, relaxed. */
 struct cxb_worker {
     struct cxb_worker *next;
-    FutureObject *current; /* borrowed from the worker's frame */
+    struct cx_pool_slot *slot; /* or NULL */
+    FutureObject *current;     /* borrowed from the worker's frame */
     uint64_t completed, failed, cancelled;
     uint64_t waits[CXB_BUCKETS], runs[CXB_BUCKETS]; /* of one task in CXB_MEASURED */
 };

@@ -19,6 +19,14 @@ submit(struct cx_pool *p, void *task, bool *start)
     return status;
 }
 
+static size_t
+count(struct cx_pool *p)
+{
+    struct cx_pool_stats stats;
+    cx_pool_look(p, &stats);
+    return stats.queued;
+}
+
 static void
 test_smoke(void)
 {
@@ -34,26 +42,26 @@ test_smoke(void)
     CHECK(start);
     CHECK_EQ(submit(&p, &task_a, &start), CX_OK);
     CHECK(!start); /* two are all there may be */
-    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_OK);
+    CHECK_EQ(cx_pool_next(&p, NULL, &w->node, false, &task, &wakes), CX_OK);
     CHECK(task == &task_a);
     cx_pool_finishing(&p);
-    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_OK);
+    CHECK_EQ(cx_pool_next(&p, NULL, &w->node, false, &task, &wakes), CX_OK);
     CHECK(task == &task_b);
     cx_pool_finishing(&p);
-    CHECK_EQ(cx_pool_count(&p), 1);
+    CHECK_EQ(count(&p), 1);
     CHECK(cx_pool_drain(&p, &wakes) == &task_a);
     CHECK(cx_pool_drain(&p, &wakes) == NULL);
-    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_WAIT);
+    CHECK_EQ(cx_pool_next(&p, NULL, &w->node, false, &task, &wakes), CX_WAIT);
     CHECK_EQ(submit(&p, &task_b, &start), CX_OK);
     CHECK(!start); /* one sleeps, and has been woken */
     CHECK_EQ(CX_COMMIT_STATE(cx_waiter_state(w)), CX_GRANTED);
     cx_waiter_arm(w);
-    CHECK_EQ(cx_pool_next(&p, &w->node, true, &task, &wakes), CX_OK);
+    CHECK_EQ(cx_pool_next(&p, NULL, &w->node, true, &task, &wakes), CX_OK);
     CHECK_EQ(p.searching, 0);
     cx_pool_finishing(&p);
     CHECK(!cx_pool_close(&p, &wakes));
     CHECK_EQ(submit(&p, &task_a, NULL), CX_CLOSED);
-    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_CLOSED);
+    CHECK_EQ(cx_pool_next(&p, NULL, &w->node, false, &task, &wakes), CX_CLOSED);
     CHECK_EQ(p.workers, 1); /* the one that was to be started */
     cx_pool_lost(&p);
     CHECK_EQ(p.workers, 0);
@@ -72,15 +80,15 @@ test_wakes(void)
     void *task;
     cx_pool_init(&p, 2, SIZE_MAX, NULL);
     p.workers = p.available = 2;
-    CHECK_EQ(cx_pool_next(&p, &a->node, false, &task, &wakes), CX_WAIT);
-    CHECK_EQ(cx_pool_next(&p, &b->node, false, &task, &wakes), CX_WAIT);
+    CHECK_EQ(cx_pool_next(&p, NULL, &a->node, false, &task, &wakes), CX_WAIT);
+    CHECK_EQ(cx_pool_next(&p, NULL, &b->node, false, &task, &wakes), CX_WAIT);
     for (int i = 0; i < 3; i++) {
         CHECK_EQ(submit(&p, &task_a, NULL), CX_OK);
     }
     CHECK_EQ(CX_COMMIT_STATE(cx_waiter_state(a)), CX_GRANTED);
     CHECK_EQ(CX_COMMIT_STATE(cx_waiter_state(b)), CX_WAITING);
     cx_waiter_arm(a);
-    CHECK_EQ(cx_pool_next(&p, &a->node, true, &task, &wakes), CX_OK);
+    CHECK_EQ(cx_pool_next(&p, NULL, &a->node, true, &task, &wakes), CX_OK);
     CHECK_EQ(CX_COMMIT_STATE(cx_waiter_state(b)), CX_GRANTED); /* the task may block */
     CHECK_EQ(wakes.count, 1);
     deliver(&wakes);
@@ -134,20 +142,20 @@ test_spare(void)
     cx_pool_init(&p, 1, SIZE_MAX, NULL);
     CHECK_EQ(submit(&p, &task_a, &start), CX_OK);
     CHECK(start);
-    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_OK);
+    CHECK_EQ(cx_pool_next(&p, NULL, &w->node, false, &task, &wakes), CX_OK);
     CHECK(!cx_pool_block(&p)); /* nothing waits */
     CHECK_EQ(submit(&p, &task_b, &start), CX_OK);
     CHECK(start);
     CHECK_EQ(p.workers, 2);
-    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_OK);
+    CHECK_EQ(cx_pool_next(&p, NULL, &w->node, false, &task, &wakes), CX_OK);
     cx_pool_unblock(&p);
     cx_pool_finishing(&p);
-    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_CLOSED);
+    CHECK_EQ(cx_pool_next(&p, NULL, &w->node, false, &task, &wakes), CX_CLOSED);
     CHECK_EQ(p.workers, 1);
     cx_pool_finishing(&p);
     CHECK_EQ(submit(&p, &task_b, &start), CX_OK);
     CHECK(!start);
-    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_OK);
+    CHECK_EQ(cx_pool_next(&p, NULL, &w->node, false, &task, &wakes), CX_OK);
     CHECK_EQ(submit(&p, &task_b, &start), CX_OK);
     CHECK(!start);
     CHECK(cx_pool_block(&p));
@@ -167,14 +175,14 @@ test_retire(void)
     void *task;
     cx_pool_init(&p, 2, SIZE_MAX, NULL);
     p.workers = p.available = 1;
-    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_WAIT);
+    CHECK_EQ(cx_pool_next(&p, NULL, &w->node, false, &task, &wakes), CX_WAIT);
     CHECK(cx_waiter_decide(w, CX_TIMED_OUT));
     CHECK_EQ(submit(&p, &task_a, NULL), CX_OK); /* its wake finds nobody */
     CHECK(!cx_pool_retire(&p, &w->node));       /* so the worker must not go */
     cx_waiter_arm(w);
-    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_OK);
+    CHECK_EQ(cx_pool_next(&p, NULL, &w->node, false, &task, &wakes), CX_OK);
     cx_pool_finishing(&p);
-    CHECK_EQ(cx_pool_next(&p, &w->node, false, &task, &wakes), CX_WAIT);
+    CHECK_EQ(cx_pool_next(&p, NULL, &w->node, false, &task, &wakes), CX_WAIT);
     CHECK(cx_waiter_decide(w, CX_TIMED_OUT));
     CHECK(cx_pool_retire(&p, &w->node));
     CHECK_EQ(p.workers, 0);
@@ -206,13 +214,83 @@ test_order(void)
     cx_pool_fini(&p);
 }
 
+/* What a worker submits goes into its slot; the other one takes the oldest of it. */
+static void
+test_slots(void)
+{
+    struct cx_pool p;
+    struct cx_pool_call call = CX_POOL_CALL_INIT;
+    struct cx_wakes wakes = CX_WAKES_INIT;
+    struct cx_waiter *a = cx_waiter_borrow(), *b = cx_waiter_borrow();
+    static int tasks[100];
+    void *task;
+    cx_pool_init(&p, 2, SIZE_MAX, NULL);
+    CHECK(cx_pool_give_slots(&p, 2));
+    struct cx_pool_slot *mine = cx_pool_take_slot(&p), *other = cx_pool_take_slot(&p);
+    CHECK(mine != NULL && other != NULL && mine != other);
+    CHECK(cx_pool_take_slot(&p) == NULL);
+    CHECK_EQ(cx_pool_submit_inside(&p, mine, &task_a, &call), CX_OK);
+    CHECK(call.start); /* the pool is not full-grown: like one from outside */
+    CHECK_EQ(cx_deque_count(&mine->deque), 0);
+    CHECK_EQ(cx_pool_next(&p, mine, &a->node, false, &task, &wakes), CX_OK);
+    p.workers = p.available = 2;
+    CHECK_EQ(cx_pool_next(&p, other, &b->node, false, &task, &wakes), CX_WAIT);
+    for (int i = 0; i < 100; i++) {
+        CHECK_EQ(cx_pool_submit_inside(&p, mine, &tasks[i], &call), CX_OK);
+    }
+    CHECK_EQ(call.wakes.count, 1); /* one is on the way */
+    CHECK_EQ(CX_COMMIT_STATE(cx_waiter_state(b)), CX_GRANTED);
+    deliver(&call.wakes);
+    CHECK_EQ(count(&p), 100);
+    CHECK(cx_pool_at(&p, 99) == &tasks[99] && cx_pool_at(&p, 100) == NULL);
+    CHECK_EQ(submit(&p, &task_b, NULL), CX_OK);
+    CHECK(cx_pool_at(&p, 0) == &task_b && cx_pool_at(&p, 1) == &tasks[0]);
+    CHECK_EQ(cx_pool_next(&p, mine, &a->node, false, &task, &wakes), CX_OK);
+    CHECK(task == &tasks[0]);
+    cx_waiter_arm(b);
+    CHECK_EQ(cx_pool_next(&p, other, &b->node, true, &task, &wakes), CX_OK);
+    CHECK(task == &task_b); /* from outside first */
+    CHECK_EQ(cx_pool_next(&p, other, &b->node, false, &task, &wakes), CX_OK);
+    CHECK(task == &tasks[1]);
+    CHECK(!cx_pool_take_back(mine, &tasks[98]));
+    CHECK(cx_pool_take_back(mine, &tasks[99]));
+    CHECK(cx_pool_take_back(mine, &tasks[98]));
+    CHECK_EQ(submit(&p, &task_b, NULL), CX_OK);
+    int before_b = 0; /* a worker with tasks of its own comes to those from outside, too */
+    do {
+        CHECK_EQ(cx_pool_next(&p, mine, &a->node, false, &task, &wakes), CX_OK);
+    } while (task != &task_b && ++before_b < 100);
+    CHECK(before_b < 61);
+    CHECK(!cx_pool_close(&p, &wakes));
+    CHECK_EQ(cx_pool_submit_inside(&p, mine, &task_a, &call), CX_CLOSED);
+    struct cx_pool_stats stats;
+    cx_pool_look(&p, &stats);
+    CHECK_EQ(stats.submitted, 103);
+    CHECK_EQ(stats.stolen, 1);
+    CHECK_EQ(stats.queued, 96 - (size_t)before_b);
+    cx_pool_leave_slot(&p, other);
+    cx_pool_repair(&p, mine); /* in the child the other one is free, and what waits still waits */
+    CHECK(cx_pool_take_slot(&p) == other);
+    size_t drained = 0;
+    while (cx_pool_drain(&p, &wakes) != NULL) {
+        drained++;
+    }
+    CHECK_EQ(drained, stats.queued);
+    cx_waiter_return(a);
+    cx_waiter_return(b);
+    cx_pool_fini(&p);
+}
+
 /* Submitters with a bound, workers that sleep: every task runs once, and everybody comes to an end. */
 #define TASKS 3000
+#define CHILDREN 8
+#define ALL (TASKS + TASKS / 4 * CHILDREN)
 
 struct traffic {
     struct cx_pool pool;
-    uint8_t ran[TASKS + 1];
+    uint8_t ran[ALL + 1];
     uint32_t submitters;
+    uint32_t refused;
 };
 
 static void
@@ -250,16 +328,35 @@ submit_all(struct traffic *t, uintptr_t first, uintptr_t step)
     }
 }
 
+/* Of the tasks that are submitted from outside, every fourth brings some more. */
+static void
+have_children(struct traffic *t, struct cx_pool_slot *slot, uintptr_t task)
+{
+    if (task <= TASKS && task % 4 == 0) {
+        for (uintptr_t i = 0; i < CHILDREN; i++) {
+            struct cx_pool_call call = CX_POOL_CALL_INIT;
+            void *child = (void *)(TASKS + (task / 4 - 1) * CHILDREN + i + 1);
+            enum cx_status status = cx_pool_submit_inside(&t->pool, slot, child, &call);
+            deliver(&call.wakes);
+            if (status != CX_OK) { /* closed already, or full: the caller runs it */
+                CHECK_EQ(__atomic_fetch_add(&t->ran[(uintptr_t)child], 1, __ATOMIC_RELAXED), 0);
+                __atomic_fetch_add(&t->refused, 1, __ATOMIC_RELAXED);
+            }
+        }
+    }
+}
+
 static void
 work_all(struct traffic *t, struct rng *rng)
 {
     struct cx_waiter *w = cx_waiter_borrow();
+    struct cx_pool_slot *slot = cx_pool_take_slot(&t->pool);
     bool woken = false;
     for (;;) {
         struct cx_wakes wakes = CX_WAKES_INIT;
         void *task;
         cx_waiter_arm(w);
-        enum cx_status status = cx_pool_next(&t->pool, &w->node, woken, &task, &wakes);
+        enum cx_status status = cx_pool_next(&t->pool, slot, &w->node, woken, &task, &wakes);
         deliver(&wakes);
         woken = false;
         if (status == CX_CLOSED) {
@@ -270,12 +367,14 @@ work_all(struct traffic *t, struct rng *rng)
             if (rng_below(rng, 16) == 0) {
                 sched_yield();
             }
+            have_children(t, slot, (uintptr_t)task);
             cx_pool_finishing(&t->pool);
             continue;
         }
         sleep_on(w);
         woken = true;
     }
+    cx_pool_leave_slot(&t->pool, slot);
     cx_waiter_return(w);
 }
 
@@ -294,17 +393,21 @@ traffic_body(struct worker *self)
 static void
 test_mpmc(void)
 {
-    static const size_t limits[] = {1, 7, SIZE_MAX};
+    static const size_t limits[] = {1, 7, SIZE_MAX, SIZE_MAX};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         struct traffic t = {.submitters = 3};
         cx_pool_init(&t.pool, 3, limits[i], NULL);
+        CHECK(i < 3 || cx_pool_give_slots(&t.pool, 2)); /* one of the three has none */
         t.pool.workers = t.pool.available = 3;
         run_threads(6, traffic_body, &t);
-        for (int k = 1; k <= TASKS; k++) {
+        for (int k = 1; k <= ALL; k++) {
             CHECK_EQ(t.ran[k], 1);
         }
-        CHECK_EQ(t.pool.workers, 0);
-        CHECK_EQ(t.pool.submitted, TASKS);
+        struct cx_pool_stats stats;
+        cx_pool_look(&t.pool, &stats);
+        CHECK_EQ(stats.workers, 0);
+        CHECK_EQ(stats.queued, 0);
+        CHECK_EQ(stats.submitted, ALL - t.refused);
         cx_pool_fini(&t.pool);
     }
 }
@@ -320,6 +423,7 @@ main(int argc, char **argv)
     RUN(test_spare);
     RUN(test_retire);
     RUN(test_order);
+    RUN(test_slots);
     RUN(test_mpmc);
     return harness_end();
 }

@@ -102,6 +102,8 @@ class PoolStats:
         Tasks that workers have run and that returned, or raised.
     cancelled : int
         Tasks that workers found cancelled.
+    stolen : int
+        Tasks that a worker took from another one, to which a task of the pool had submitted them.
     queue_wait, run_time : Histogram
         How long tasks waited for a worker, and how long they ran.
     """
@@ -113,6 +115,7 @@ class PoolStats:
     completed: int
     failed: int
     cancelled: int
+    stolen: int
     queue_wait: Histogram
     run_time: Histogram
 

@@ -13,7 +13,8 @@ enum todo { NOTHING, SUBMITS, WORKS, CLOSES };
 enum how {
     TIMED = 1, /* a worker's sleep may time out, and then it ends; a submitter's, and it gives up */
     QUITS = 2, /* a submitter that was woken may leave without looking */
-    HOLDS = 4  /* the first task comes to an end only after the last */
+    HOLDS = 4, /* the first task comes to an end only after the last */
+    STAYS = 8  /* so does every one that comes from outside */
 };
 
 struct role {
@@ -24,17 +25,29 @@ struct role {
 
 struct variant {
     size_t limit;
+    int children; /* more than 0: workers have slots, and the first task submits so many */
     struct role roles[MC_THREADS];
 };
 
 static const struct variant variants[] = {
-    [0] = {SIZE_MAX, {{SUBMITS, 2, 0}, {SUBMITS, 1, 0}, {WORKS, 0, 0}, {WORKS, 0, 0}}},
-    [1] = {SIZE_MAX, {{SUBMITS, 3, HOLDS}, {WORKS, 0, HOLDS}, {WORKS, 0, HOLDS}}},
-    [2] = {SIZE_MAX, {{SUBMITS, 2, 0}, {WORKS, 0, TIMED}, {WORKS, 0, TIMED}}},
-    [3] = {1, {{SUBMITS, 2, 0}, {SUBMITS, 1, 0}, {WORKS, 0, 0}}},
-    [4] = {1, {{SUBMITS, 2, 0}, {SUBMITS, 1, TIMED}, {SUBMITS, 1, QUITS}, {WORKS, 0, 0}}},
-    [5] = {SIZE_MAX, {{SUBMITS, 2, 0}, {WORKS, 0, 0}, {WORKS, 0, 0}, {CLOSES, 0, 0}}},
-    [6] = {1, {{SUBMITS, 2, 0}, {SUBMITS, 1, 0}, {WORKS, 0, 0}, {CLOSES, 0, 0}}},
+    [0] = {SIZE_MAX, 0, {{SUBMITS, 2, 0}, {SUBMITS, 1, 0}, {WORKS, 0, 0}, {WORKS, 0, 0}}},
+    [1] = {SIZE_MAX, 0, {{SUBMITS, 3, HOLDS}, {WORKS, 0, HOLDS}, {WORKS, 0, HOLDS}}},
+    [2] = {SIZE_MAX, 0, {{SUBMITS, 2, 0}, {WORKS, 0, TIMED}, {WORKS, 0, TIMED}}},
+    [3] = {1, 0, {{SUBMITS, 2, 0}, {SUBMITS, 1, 0}, {WORKS, 0, 0}}},
+    [4] = {1, 0, {{SUBMITS, 2, 0}, {SUBMITS, 1, TIMED}, {SUBMITS, 1, QUITS}, {WORKS, 0, 0}}},
+    [5] = {SIZE_MAX, 0, {{SUBMITS, 2, 0}, {WORKS, 0, 0}, {WORKS, 0, 0}, {CLOSES, 0, 0}}},
+    [6] = {1, 0, {{SUBMITS, 2, 0}, {SUBMITS, 1, 0}, {WORKS, 0, 0}, {CLOSES, 0, 0}}},
+    [7] = {SIZE_MAX, 2, {{SUBMITS, 2, 0}, {WORKS, 0, 0}, {WORKS, 0, 0}}},
+    [8] = {SIZE_MAX, 2, {{SUBMITS, 1, 0}, {WORKS, 0, HOLDS}, {WORKS, 0, HOLDS}}},
+    [9] = {SIZE_MAX,
+           1,
+           {{SUBMITS, 1, 0},
+            {SUBMITS, 1, 0},
+            {WORKS, 0, STAYS},
+            {WORKS, 0, STAYS},
+            {WORKS, 0, STAYS}}},
+    [10] = {SIZE_MAX, 2, {{SUBMITS, 1, 0}, {WORKS, 0, TIMED}, {WORKS, 0, TIMED}}},
+    [11] = {SIZE_MAX, 2, {{SUBMITS, 1, 0}, {WORKS, 0, 0}, {WORKS, 0, 0}, {CLOSES, 0, 0}}},
 };
 
 struct state {
@@ -100,10 +113,29 @@ submit(uintptr_t task, int how)
 }
 
 static void
-run(uintptr_t task, int how)
+submit_children(struct cx_pool_slot *slot)
+{
+    for (int i = v->children; i > 0; i--) {
+        struct cx_pool_call call = CX_POOL_CALL_INIT;
+        uintptr_t task = (uintptr_t)(s->last - i + 1);
+        ledger_put(&s->ledger, task);
+        enum cx_status status = cx_pool_submit_inside(&s->p, slot, (void *)task, &call);
+        deliver(&call.wakes);
+        s->starts += call.start;
+        if (status != CX_OK) {
+            ledger_unput(&s->ledger, task);
+        }
+    }
+}
+
+static void
+run(uintptr_t task, struct cx_pool_slot *slot, int how)
 {
     ledger_got(&s->ledger, task);
-    if (how & HOLDS && task == 1) {
+    if (task == 1) {
+        submit_children(slot);
+    }
+    if ((how & HOLDS && task == 1) || (how & STAYS && (int)task <= s->last - v->children)) {
         mc_await(&s->last_ran, 1);
     }
     if ((int)task == s->last) {
@@ -115,16 +147,17 @@ static void
 work(int how)
 {
     struct cx_waiter *w = cx_waiter_borrow();
+    struct cx_pool_slot *slot = cx_pool_take_slot(&s->p);
     bool woken = false, ends = false;
     while (!ends) {
         struct cx_wakes wakes = CX_WAKES_INIT;
         void *task;
         cx_waiter_arm(w);
-        enum cx_status status = cx_pool_next(&s->p, &w->node, woken, &task, &wakes);
+        enum cx_status status = cx_pool_next(&s->p, slot, &w->node, woken, &task, &wakes);
         deliver(&wakes);
         woken = false;
         if (status == CX_OK) {
-            run((uintptr_t)task, how);
+            run((uintptr_t)task, slot, how);
             cx_pool_finishing(&s->p);
         }
         else if (status == CX_CLOSED) {
@@ -137,6 +170,7 @@ work(int how)
             ends = cx_pool_retire(&s->p, &w->node);
         }
     }
+    cx_pool_leave_slot(&s->p, slot);
     cx_waiter_return(w);
 }
 
@@ -176,6 +210,7 @@ model_pool_setup(void)
     v = &variants[mc_variant()];
     s = calloc(1, sizeof *s);
     cx_pool_init(&s->p, MC_THREADS, v->limit, NULL);
+    s->last = v->children;
     mc_name(&s->p.guard, sizeof s->p.guard, "guard");
     mc_name(&s->p.idle, sizeof s->p.idle, "idle");
     mc_name(&s->p.submitters, sizeof s->p.submitters, "submitters");
@@ -184,6 +219,10 @@ model_pool_setup(void)
         s->p.workers += r->todo == WORKS;
         s->p.available += r->todo == WORKS;
         mc_thread(names[r->todo], body, (void *)(uintptr_t)r);
+    }
+    if (v->children > 0) {
+        s->p.most = s->p.workers; /* full-grown: children go into slots */
+        mc_check(cx_pool_give_slots(&s->p, s->p.workers), "no memory", "for slots");
     }
 }
 
@@ -201,7 +240,9 @@ void
 model_pool_finish(bool deadlock)
 {
     int workers = left(WORKS), submitters = left(SUBMITS);
-    size_t queued = cx_pool_count(&s->p);
+    struct cx_pool_stats stats;
+    cx_pool_look(&s->p, &stats);
+    size_t queued = stats.queued;
     (void)deadlock;
     mc_check(queued == 0 || workers == 0, MC_LOST_WAKEUP, "a worker sleeps beside a task");
     mc_check(queued == 0 || s->starts > 0 || s->p.closed, MC_LOST_WAKEUP,
@@ -209,7 +250,7 @@ model_pool_finish(bool deadlock)
     mc_check(submitters == 0 || (queued >= s->p.limit && workers == 0), MC_LOST_WAKEUP,
              "a submitter sleeps beside room");
     mc_check(!s->p.closed || workers == 0, MC_LOST_WAKEUP, "a worker sleeps after the end");
-    mc_check((int)s->p.workers == workers + s->starts, "wrong count", "of workers");
+    mc_check((int)stats.workers == workers + s->starts, "wrong count", "of workers");
     mc_check((int)cx_waitlist_count(&s->p.idle) == workers, MC_LEFT_IN_LIST, "a worker");
     mc_check(s->p.searching == 0, "wrong count", "of those who search");
     mc_check((int)cx_waitlist_count(&s->p.submitters) == submitters, MC_LEFT_IN_LIST,

@@ -50,6 +50,10 @@ const struct mc_model mc_models[] = {
     ROW("future/settle", future, 1, "settled by two", -1, -1),
     ROW("future/observe", future, 2, "run, cancelled, observed", -1, -1),
     ROW("future/wait", future, 3, "settled, cancelled, waited for by two", -1, -1),
+    ROW("deque/one", deque, 0, "one item, its owner and two thieves", -1, -1),
+    ROW("deque/two", deque, 1, "two items, popped and stolen", -1, -1),
+    ROW("deque/again", deque, 2, "pushed again after a pop", -1, -1),
+    ROW("deque/grows", deque, 3, "new cells under a thief's hands", -1, -1),
     ROW("pool/2s2w", pool, 0, "two submitters, two workers", -1, -1),
     ROW("pool/holds", pool, 1, "a task that ends only after the last one", -1, -1),
     ROW("pool/retire", pool, 2, "a worker that ends when idle", -1, -1),
@@ -57,5 +61,10 @@ const struct mc_model mc_models[] = {
     ROW("pool/cap1-leave", pool, 4, "submitters that give up and that quit", -1, -1),
     ROW("pool/close", pool, 5, "the end, with submitters and workers", -1, -1),
     ROW("pool/cap1-close", pool, 6, "the end, with submitters that wait", -1, -1),
+    ROW("pool/slots", pool, 7, "a task that submits two", 3, 2),
+    ROW("pool/slots-holds", pool, 8, "the same, and it ends only after them", -1, -1),
+    ROW("pool/slots-chain", pool, 9, "all workers but one stay in tasks from outside", 1, 1),
+    ROW("pool/slots-retire", pool, 10, "a worker that ends when idle", 3, 2),
+    ROW("pool/slots-close", pool, 11, "the end, with a task that submits", 3, 2),
 };
 const size_t mc_model_count = sizeof mc_models / sizeof mc_models[0];

@@ -15,6 +15,7 @@ MODEL(ring)
 MODEL(select)
 MODEL(task)
 MODEL(future)
+MODEL(deque)
 MODEL(pool)
 
 #endif
