@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -72,6 +73,7 @@ def test_demo_counts_and_names_unreadable_files(tree: Path) -> None:
     assert number(done.stdout, "files") == 4
     assert number(done.stdout, "tokens") == 9
     assert number(done.stdout, "unreadable") == 4
+    assert number(done.stdout, "digests") == 4
     for name in ("bad.py", "cookie.py", "gone.py", "pipe.py"):
         assert str(tree / name) in done.stdout
     assert "not utf-8: byte 0xff at 5" in done.stdout
@@ -81,6 +83,8 @@ def test_demo_counts_and_names_unreadable_files(tree: Path) -> None:
         "every run counted the same",
         "Transport only",
         "call_soon_threadsafe",
+        "Pool only",
+        "run_in_executor",
         "x as fast",
     ):
         assert words in done.stdout
@@ -367,7 +371,7 @@ def test_version() -> None:
 )
 def test_tokens(tmp_path: Path, name: str, text: str, tokens: list[str]) -> None:
     (tmp_path / name).write_text(text)
-    assert source.read_tokens(str(tmp_path / name)) == (tokens, len(text.encode()))
+    assert source.read_tokens(str(tmp_path / name)) == (tokens, text.encode())
 
 
 def test_tokens_of_hostile_source_take_linear_time(tmp_path: Path) -> None:
@@ -437,11 +441,39 @@ def test_pipelines_deliver_everything_once(
     pipeline: Callable[[pipelines.Work], None], readers: int
 ) -> None:
     got: list[tuple[int, int]] = []
+    finished: list[int] = []
+
+    def merge(message: tuple[int, int]) -> pipelines.Job | None:
+        got.append(message)
+        return functools.partial(abs, -message[0]) if message[1] == 49 else None
+
     work = pipelines.Work(
-        lambda: range(200), lambda item: [(item, n) for n in range(50)], got.append, readers
+        lambda: range(200),
+        lambda item: [(item, n) for n in range(50)],
+        merge,
+        finished.append,
+        readers,
     )
     pipeline(work)
     assert sorted(got) == [(item, n) for item in range(200) for n in range(50)]
+    assert sorted(finished) == [*range(200)]
+
+
+@pytest.mark.parametrize("stage", [pipelines.concx_pool, pipelines.standard_pool])
+def test_pool_stage_gives_results_in_order(stage: Callable[[pipelines.Work], None]) -> None:
+    finished: list[int] = []
+    jobs = [functools.partial(abs, -n) for n in range(500)]
+    stage(pipelines.Work(lambda: jobs, lambda item: [], lambda message: None, finished.append))
+    assert finished == [*range(500)]
+
+
+@pytest.mark.parametrize("pipeline", EVERY_PIPELINE)
+def test_pipelines_raise_what_a_job_raised(pipeline: Callable[[pipelines.Work], None]) -> None:
+    work = pipelines.Work(
+        lambda: [1], lambda item: [item], lambda item: functools.partial(divmod, item, 0), print
+    )
+    with pytest.raises(ZeroDivisionError):
+        pipeline(work)
 
 
 @pytest.mark.parametrize("pipeline", EVERY_PIPELINE)
@@ -452,13 +484,13 @@ def test_pipelines_stop_when_told(pipeline: Callable[[pipelines.Work], None]) ->
         got.append(item)
         work.stopped = True
 
-    work = pipelines.Work(itertools.count, lambda item: [item] * 10, merge)
+    work = pipelines.Work(itertools.count, lambda item: [item] * 10, merge, print)
     pipeline(work)
     assert 1 <= len(got) < 10 * (pipelines.PATHS + pipelines.MESSAGES + 2)
 
 
 @pytest.mark.parametrize("pipeline", EVERY_PIPELINE)
 def test_pipelines_raise_what_a_thread_raised(pipeline: Callable[[pipelines.Work], None]) -> None:
-    work = pipelines.Work(lambda: range(1000), lambda item: 1 // (item - 500) and (), print)
+    work = pipelines.Work(lambda: range(1000), lambda item: 1 // (item - 500) and (), print, print)
     with pytest.raises(ZeroDivisionError):
         pipeline(work)

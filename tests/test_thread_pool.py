@@ -7,6 +7,7 @@ import contextvars
 import gc
 import os
 import queue
+import sys
 import threading
 import time
 import weakref
@@ -514,6 +515,22 @@ def test_map_takes_no_more_than_buffersize() -> None:
         assert next(results) == 0
         assert taken == [0, 1, 2, 3]
         assert list(results) == list(range(1, 10))
+
+
+def test_map_with_progress(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        assert [*pool.map(divmod, range(9), range(1, 8), progress=True)] == [
+            divmod(i, i + 1) for i in range(7)
+        ]
+        assert " 7/7 " in capsys.readouterr().err
+        assert sum(pool.map(abs, iter(range(5)), progress=True, buffersize=2)) == 10
+        assert "5it " in capsys.readouterr().err
+        monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+        with pytest.raises(ImportError, match=r"needs tqdm: pip install 'concx\[progress\]'"):
+            pool.map(abs, [1], progress=True)
+        assert [*pool.map(abs, [-1])] == [1]
 
 
 def test_map_goes_through_an_overridden_submit() -> None:

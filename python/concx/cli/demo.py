@@ -1,6 +1,7 @@
-"""Index a source tree: a walker thread, reader threads and an asyncio consumer, joined by concx queues.
+"""Index a source tree: a walker thread, reader threads and an asyncio consumer, joined by concx queues, and a pool whose
+futures the consumer awaits.
 
-Then run the same pipeline on the standard library's queues, whole and as a replay of recorded messages without reading
+Then run the same pipeline on the standard library's queues and pool, whole and as a replay of recorded messages without reading
 and tokenising, and print the ratios. Ctrl-C stops at any point and prints what there is.
 """
 
@@ -8,11 +9,13 @@ from __future__ import annotations
 
 import argparse
 import gc
+import hashlib
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -39,6 +42,11 @@ REPLAYS = [
     *PIPELINES,
     (f"{report.OURS}, batches of {pipelines.BATCH}", pipelines.concx_batches),
 ]
+POOLS: list[Row] = [
+    (report.OUR_POOL, pipelines.concx_pool),
+    ("ThreadPoolExecutor, run_in_executor", pipelines.standard_pool),
+]
+POOL_JOBS = 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -125,6 +133,11 @@ class Interrupts:
         return seconds
 
 
+def digest(data: bytes) -> bytes:
+    """What tells one content from another; of more than 2 KB it is computed without the GIL."""
+    return hashlib.sha256(data).digest()
+
+
 class Index:
     """Files as work for a pipeline, and the tally of what came out of it."""
 
@@ -137,16 +150,16 @@ class Index:
     def expand(self, path: str) -> Iterator[Any]:
         """The messages of one file: lists of `grain` tokens, then the `report.Done` of the file."""
         try:
-            tokens, size = source.read_tokens(path)
+            tokens, data = source.read_tokens(path)
         except source.SourceError as error:
-            yield report.Done(path, 0, 0, str(error))
+            yield report.Done(path, b"", 0, str(error))
             return
         grain = self.grain
         for start in range(0, len(tokens), grain):
             yield tokens[start : start + grain]
-        yield report.Done(path, size, -(-len(tokens) // grain) + 1, None)
+        yield report.Done(path, data, -(-len(tokens) // grain) + 1, None)
 
-    def merge(self, message: list[str] | report.Done) -> None:
+    def merge(self, message: list[str] | report.Done) -> pipelines.Job | None:
         result = self.result
         result.messages += 1
         if isinstance(message, list):
@@ -154,13 +167,18 @@ class Index:
             result.counts.update(message)
         elif message.reason is None:
             result.files += 1
-            result.bytes += message.size
+            result.bytes += len(message.data)
             self.done.append((message.path, message.messages))
+            return partial(digest, message.data)
         else:
             result.unreadable.append((message.path, message.reason))
+        return None
+
+    def finish(self, digest: bytes) -> None:
+        self.result.digests[digest] += 1
 
     def work(self, readers: int) -> Work:
-        return Work(self.files, self.expand, self.merge, readers)
+        return Work(self.files, self.expand, self.merge, self.finish, readers)
 
 
 class Demo:
@@ -178,8 +196,10 @@ class Demo:
         self.seconds = 0.0
         self.whole: report.Rates = {}
         self.replay: report.Rates = {}
+        self.pool: report.Rates = {}
         self.sample = report.Tally()
-        self.stats: Any = None
+        self.queue_stats: Any = None
+        self.pool_stats: Any = None
 
     def index(self) -> list[tuple[str, int]]:
         """The main pass over the whole tree; readable files with their messages, in the order in which they were done."""
@@ -201,7 +221,7 @@ class Demo:
             self.seconds = time.perf_counter() - start
             self.tally.unreadable.extend(lost)
             self.tally.unreadable.sort()
-            self.stats = work.queue_stats
+            self.queue_stats, self.pool_stats = work.queue_stats, work.pool_stats
         return index.done
 
     def record(self, done: list[tuple[str, int]]) -> list[list[Any]]:
@@ -255,7 +275,20 @@ class Demo:
         def merge(message: Any) -> None:
             tally.messages += 1
 
-        return Work(lambda: items, lambda item: item, merge, self.arguments.readers)
+        return Work(lambda: items, lambda item: item, merge, merge, self.arguments.readers)
+
+    def pools(self) -> None:
+        """Jobs that do nothing, through the pool stage alone."""
+        for turn in range(self.arguments.rounds):
+            for name, stage in _turned(POOLS, turn):
+                tally = report.Tally()
+                work = self._replay([], tally)
+                work.source = lambda: [int] * POOL_JOBS
+                with self.progress.phase(f"pool only, round {turn + 1}: {name}", tally):
+                    seconds = self.interrupts.run(stage, work)
+                if tally.messages != POOL_JOBS:
+                    raise report.Disagreement(name, report.Tally(messages=POOL_JOBS), tally)
+                self.pool.setdefault(name, []).append(POOL_JOBS / seconds)
 
     def everything(self) -> None:
         done = self.index()
@@ -266,6 +299,7 @@ class Demo:
         gc.freeze()  # the recording stays; going through it again and again would be measured too
         try:
             self.transport(recording)
+            self.pools()
         finally:
             gc.unfreeze()
 
@@ -277,15 +311,18 @@ class Demo:
             self.seconds,
             arguments.readers,
             arguments.top,
-            self.stats,
+            self.queue_stats,
+            self.pool_stats,
             stopped,
         )
         if self.whole:
             report.print_whole(self.whole, self.sample)
         if self.replay:
             report.print_replay(self.replay, self.whole)
-        if len(self.whole) == len(PIPELINES) and len(self.replay) == len(REPLAYS):
-            report.print_summary(self.whole, self.replay)
+        if self.pool:
+            report.print_pool(self.pool)
+        if len(self.pool) == len(POOLS):
+            report.print_summary(self.whole, self.replay, self.pool)
         if stopped:
             print("\nInterrupted: what stands above is what was done until then.")
 

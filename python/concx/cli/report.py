@@ -16,12 +16,14 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "OURS",
+    "OUR_POOL",
     "Disagreement",
     "Done",
     "Progress",
     "Rates",
     "Tally",
     "print_index",
+    "print_pool",
     "print_replay",
     "print_summary",
     "print_whole",
@@ -31,15 +33,16 @@ Rates = dict[str, list[float]]
 """Messages in a second, of every run, by the name of the pipeline. The names of concx's begin with "concx"."""
 
 OURS = "concx Queue"
+OUR_POOL = "concx ThreadPoolExecutor"
 NAMED = 10
 """Unreadable files that are named one by one."""
 
 
 class Done(NamedTuple):
-    """The last message of a file: its size in bytes, its messages (this one included), or why it cannot be read."""
+    """The last message of a file: its content, its messages (this one included), or why it cannot be read."""
 
     path: str
-    size: int
+    data: bytes
     messages: int
     reason: str | None
 
@@ -53,14 +56,22 @@ class Tally:
     tokens: int = 0
     messages: int = 0
     counts: Counter[str] = field(default_factory=Counter)
+    digests: Counter[bytes] = field(default_factory=Counter)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def copies(self) -> int:
+        """Files whose content is that of another one."""
+        return self.digests.total() - len(self.digests)
 
     def same(self, other: Tally) -> bool:
         """Whether both counted the same files to the same result."""
-        mine, theirs = sorted(self.unreadable), sorted(other.unreadable)
-        return (self.files, self.bytes, self.tokens, self.messages, self.counts, mine) == (
-            (other.files, other.bytes, other.tokens, other.messages, other.counts, theirs)
-        )
+
+        def everything(tally: Tally) -> tuple[object, ...]:
+            numbers = tally.files, tally.bytes, tally.tokens, tally.messages
+            return (*numbers, tally.counts, tally.digests, sorted(tally.unreadable))
+
+        return everything(self) == everything(other)
 
 
 class Disagreement(Exception):
@@ -143,11 +154,19 @@ def per_second(count: float, seconds: float) -> str:
 
 
 def print_index(
-    folder: Path, tally: Tally, seconds: float, readers: int, top: int, stats: Any, stopped: bool
+    folder: Path,
+    tally: Tally,
+    seconds: float,
+    readers: int,
+    top: int,
+    queue_stats: Any,
+    pool_stats: Any,
+    stopped: bool,
 ) -> None:
     print(f"\nIndex of {printable(str(folder))}" + (" (partial)" if stopped else ""))
     print(
-        f"  walker thread -> concx Queue -> {readers} reader threads -> concx Queue -> asyncio consumer\n"
+        f"  walker thread -> concx Queue -> {readers} reader threads -> concx Queue -> asyncio consumer"
+        f"\n  asyncio consumer -> concx ThreadPoolExecutor, {readers} threads (digests) -> await\n"
     )
     rows = [
         ("files", f"{tally.files:,}", per_second(tally.files, seconds)),
@@ -159,6 +178,8 @@ def print_index(
         ("tokens", f"{tally.tokens:,}", per_second(tally.tokens, seconds)),
         ("messages", f"{tally.messages:,}", per_second(tally.messages, seconds)),
         ("seconds", f"{seconds:.2f}", ""),
+        ("digests", f"{tally.digests.total():,}", per_second(tally.digests.total(), seconds)),
+        ("copies", f"{tally.copies:,}", ""),
         ("unreadable", f"{len(tally.unreadable):,}", ""),
     ]
     for name, value, rate in rows:
@@ -167,10 +188,16 @@ def print_index(
         print(f"      {printable(path)}: {printable(reason)}")
     if len(tally.unreadable) > NAMED:
         print(f"      and {len(tally.unreadable) - NAMED:,} more")
-    if stats is not None:
+    if queue_stats is not None:
         print(
-            f"  message queue: at most {stats.high_water:,} waiting; readers had to wait {stats.blocked_puts:,} times, "
-            f"the consumer {stats.blocked_gets:,} times"
+            f"  message queue: at most {queue_stats.high_water:,} waiting; readers had to wait "
+            f"{queue_stats.blocked_puts:,} times, the consumer {queue_stats.blocked_gets:,} times"
+        )
+    if pool_stats is not None and pool_stats.queue_wait.total:
+        wait, run = pool_stats.queue_wait.quantile(0.5), pool_stats.run_time.quantile(0.5)
+        print(
+            f"  pool: half of the digests waited less than {wait * 1e6:,.0f} us for a thread "
+            f"and took less than {run * 1e6:,.0f} us"
         )
     names = [
         (name, count)
@@ -183,12 +210,12 @@ def print_index(
             print(f"      {name:<24}{count:>10,}")
 
 
-def _print_rates(rates: Rates) -> None:
-    ours = max(rates.get(OURS, [0.0]))
-    print(f"    {'':<36}{'messages/s':>12}{'worst run':>12}{'us/message':>12}   {OURS} is")
-    for name, runs in sorted(rates.items(), key=lambda row: (row[0] != OURS, -max(row[1]))):
+def _print_rates(rates: Rates, what: str = "message", first: str = OURS) -> None:
+    ours = max(rates.get(first, [0.0]))
+    print(f"    {'':<36}{what + 's/s':>12}{'worst run':>12}{'us/' + what:>12}   {first} is")
+    for name, runs in sorted(rates.items(), key=lambda row: (row[0] != first, -max(row[1]))):
         best = max(runs)
-        ratio = "" if name == OURS or not ours else f"{ours / best:.2f} x as fast"
+        ratio = "" if name == first or not ours else f"{ours / best:.2f} x as fast"
         print(
             f"    {name:<36}{best:>12,.0f}{min(runs):>12,.0f}{1e6 / best:>12.2f}   {ratio}".rstrip()
         )
@@ -221,14 +248,20 @@ def print_replay(rates: Rates, whole: Rates) -> None:
         print("    (above 100% where the stages overlap less in the replay)")
 
 
-def print_summary(whole: Rates, replay: Rates) -> None:
+def print_pool(rates: Rates) -> None:
+    print("\n  Pool only: empty jobs, submitted and awaited by the consumer.")
+    _print_rates(rates, "job", OUR_POOL)
+
+
+def print_summary(whole: Rates, replay: Rates, pool: Rates) -> None:
     """The ratios to the faster one of the standard ways."""
 
-    def ratio(rates: Rates) -> float:
+    def ratio(rates: Rates, ours: str = OURS) -> float:
         others = [max(runs) for name, runs in rates.items() if not name.startswith("concx")]
-        return max(rates[OURS]) / max(others)
+        return max(rates[ours]) / max(others)
 
     print(
         f"\n  Against the faster of the standard ways, {OURS} is {ratio(replay):.2f} x as fast in"
-        f"\n  transport; the whole pipeline, reading and tokenising included, is {ratio(whole):.2f} x as fast."
+        f"\n  transport and the pool {ratio(pool, OUR_POOL):.2f} x; the whole pipeline, reading and tokenising included,"
+        f" is {ratio(whole):.2f} x as fast."
     )

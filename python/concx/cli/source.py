@@ -111,8 +111,8 @@ def _encoding(data: bytes) -> str:
         raise SourceError(str(error)) from None
 
 
-def read_tokens(path: str) -> tuple[list[str], int]:
-    """The tokens of a file (words, numbers, signs; a comment or a string literal is one token ``""``) and its size in bytes.
+def read_tokens(path: str) -> tuple[list[str], bytes]:
+    """The tokens of a file (words, numbers, signs; a comment or a string literal is one token ``""``) and its content.
 
     Raises
     ------
@@ -121,4 +121,4 @@ def read_tokens(path: str) -> tuple[list[str], int]:
     """
     data = _read(path)
     text = _decode(path, data)
-    return _TOKEN.findall(SUFFIXES[os.path.splitext(path)[1]].sub(' "" ', text)), len(data)
+    return _TOKEN.findall(SUFFIXES[os.path.splitext(path)[1]].sub(' "" ', text)), data

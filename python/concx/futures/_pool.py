@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures.thread as _std
+import functools
+import importlib
 import itertools
 import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures._base import LOGGER
 from concurrent.futures.thread import BrokenThreadPool
 from dataclasses import dataclass
@@ -264,6 +266,7 @@ class ThreadPoolExecutor(_core.ExecutorBase, _std.ThreadPoolExecutor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        progress: bool = False,
     ) -> Iterator[_T]:
         """Call ``fn(*items)`` for the items of the iterables side by side; iterate over the results.
 
@@ -279,24 +282,31 @@ class ThreadPoolExecutor(_core.ExecutorBase, _std.ThreadPoolExecutor):
             Without effect, as in every pool of threads.
         buffersize : int, optional
             How many tasks may be submitted whose results have not been asked for; all if None.
+        progress : bool, default False
+            Show a progress bar while the results are iterated over, with ``tqdm``.
 
         Raises
         ------
         TimeoutError
             By the iterator, if a result is not there in time.
+        ImportError
+            If there is to be a progress bar and tqdm is not installed.
         """
         if buffersize is not None and not isinstance(buffersize, int):
             raise TypeError("buffersize must be an integer or None")
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or > 0")
+        bar = _bar_for(iterables) if progress else None
         end = None if timeout is None else monotonic() + timeout
         calls = zip(*iterables, strict=False)
         submit = self.submit
         if buffersize is None:
             first = deque([submit(fn, *args) for args in calls])
-            return _results(first, end, None, fn, calls)
-        first = deque(submit(fn, *args) for args in itertools.islice(calls, buffersize))
-        return _results(first, end, weakref.ref(self), fn, calls)
+            results = _results(first, end, None, fn, calls)
+        else:
+            first = deque(submit(fn, *args) for args in itertools.islice(calls, buffersize))
+            results = _results(first, end, weakref.ref(self), fn, calls)
+        return results if bar is None else iter(bar(results))
 
     def submit_native(
         self, cfunc: object, user_data: object = None, *, begin: int = 0, end: int = 1
@@ -416,6 +426,16 @@ def _drained(queue: _core.TaskQueue) -> list[_base.Future[Any]]:
         if future is None:
             return taken
         taken.append(future)
+
+
+def _bar_for(iterables: tuple[Iterable[Any], ...]) -> Callable[[Iterator[_T]], Iterable[_T]]:
+    """What wraps the results of as many calls as the shortest iterable gives in a progress bar."""
+    try:
+        tqdm = importlib.import_module("tqdm.auto").tqdm
+    except ImportError:
+        raise ImportError("progress=True needs tqdm: pip install 'concx[progress]'") from None
+    lengths = [len(each) for each in iterables if isinstance(each, Sized)]
+    return functools.partial(tqdm, total=min(lengths, default=None))
 
 
 def _results(
