@@ -29,6 +29,7 @@ __all__ = [
     "print_whole",
 ]
 
+Digest = bytes
 Rates = dict[str, list[float]]
 """Messages in a second, of every run, by the name of the pipeline. The names of concx's begin with "concx"."""
 
@@ -56,7 +57,7 @@ class Tally:
     tokens: int = 0
     messages: int = 0
     counts: Counter[str] = field(default_factory=Counter)
-    digests: Counter[bytes] = field(default_factory=Counter)
+    digests: Counter[Digest] = field(default_factory=Counter)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
 
     @property
