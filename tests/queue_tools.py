@@ -248,3 +248,16 @@ class Step:
             future._asyncio_future_blocking = False
         self.future = future
         return False
+
+
+class Gate:
+    """A task that runs until it is opened."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.opened = threading.Event()
+
+    def __call__(self, value: Any = None) -> Any:
+        self.entered.set()
+        assert self.opened.wait(LIMIT)
+        return value

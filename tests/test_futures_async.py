@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import os
 import threading
+import time
 import weakref
 from collections.abc import Coroutine
 from typing import Any
@@ -19,6 +21,7 @@ from concx.futures import (
     ThreadPoolExecutor,
     gather_async,
 )
+from queue_tools import FREE_THREADED
 
 
 def run(main: Coroutine[Any, Any, Any], debug: bool = True) -> Any:
@@ -308,6 +311,69 @@ def test_abandoned_loops_are_collected() -> None:
     asyncio.run(main())
     gc.collect()
     assert refs[0]() is None
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_loop_that_nobody_runs_any_more_is_collected() -> None:
+    """Though it is open, and the outcome of what its task awaits has come."""
+    loop = asyncio.new_event_loop()
+    gate = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        f = pool.submit(gate.wait, 30)
+
+        async def main() -> None:
+            here = asyncio.get_running_loop()
+            here.call_soon(here.stop)
+            await f
+
+        task = loop.create_task(main())
+        loop.run_forever()
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        gate.set()
+    assert f.done()
+    ref = weakref.ref(task)
+    del task, loop, main
+    gc.collect()
+    gc.collect()  # a loop that closes in its finaliser leaves handles to the next round
+    assert ref() is None
+
+
+class Unwatching(asyncio.SelectorEventLoop):
+    """A loop that watches no descriptors but its own."""
+
+    asked = 0
+
+    def add_reader(self, fd: Any, callback: Any, *args: Any) -> None:
+        self.asked += 1
+        raise NotImplementedError
+
+
+def test_a_loop_without_add_reader() -> None:
+    async def main() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            for i in range(100):
+                assert await pool.submit(abs, -i) == i
+
+    loop = Unwatching()
+    try:
+        loop.run_until_complete(main())
+    finally:
+        loop.close()
+    assert loop.asked >= (0 if FREE_THREADED else 1)
+
+
+def test_descriptors_are_closed() -> None:
+    async def main() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            assert await pool.submit(time.sleep, 0.001) is None
+
+    asyncio.run(main())
+    gc.collect()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        asyncio.run(main())
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_many_wakes_cost_one_call() -> None:

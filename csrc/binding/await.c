@@ -108,6 +108,27 @@ start_timer(AwaitObject *self, PyObject *loop)
     return self->timer == NULL ? -1 : 0;
 }
 
+static int
+watch(AwaitObject *self, PyObject *loop)
+{
+    switch (self->ops->watch) {
+    case CXB_WATCH_NEEDED:
+        return cxb_port_watch(self->face, loop, true);
+    case CXB_WATCH_WISHED:
+        if (self->face->unwatchable || cxb_port_watch(self->face, loop, false) == 0) {
+            return 0;
+        }
+        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+            return -1;
+        }
+        PyErr_Clear();
+        self->face->unwatchable = true;
+        return 0;
+    default:
+        return 0;
+    }
+}
+
 /* Enlists and yields.  CXB_MUST_WAIT: *result is the future to yield. */
 static enum cxb_step
 suspend(AwaitObject *self, PyObject **result)
@@ -126,7 +147,7 @@ suspend(AwaitObject *self, PyObject **result)
     if (self->face == NULL && (self->face = cxb_port_of_loop(self->state, loop)) == NULL) {
         goto out;
     }
-    if (self->ops->native && cxb_port_watch(self->face, loop) < 0) {
+    if (watch(self, loop) < 0) {
         goto out;
     }
     if ((future = future_of(&self->state->names, loop)) == NULL || start_timer(self, loop) < 0) {

@@ -27,6 +27,13 @@ enum cxb_step {
     CXB_MUST_WAIT    /* nothing changed (node NULL), or the node is enlisted */
 };
 
+/* Whether the loop watches an event descriptor, so that it can be told outside the interpreter. */
+enum cxb_watch {
+    CXB_WATCH_NEVER,
+    CXB_WATCH_WISHED, /* it need not */
+    CXB_WATCH_NEEDED  /* threads that have no interpreter may grant */
+};
+
 struct cxb_await_ops {
     struct cxb_wait_ops wait; /* first: what the port needs */
     const char *name;         /* "Queue.get_async" */
@@ -40,7 +47,7 @@ struct cxb_await_ops {
     enum cxb_step (*timed_out)(AwaitObject *self, PyObject **result);
     /* An exception is thrown in while it waits; may be NULL.  0 or more, or -1 with an error. */
     int (*thrown)(PyObject *owner, PyObject *error);
-    bool native; /* threads without the interpreter may grant it */
+    enum cxb_watch watch;
 };
 
 enum cxb_phase { CXB_CREATED, CXB_SUSPENDED, CXB_FINISHED };

@@ -16,11 +16,19 @@
 /* How long a signal that slips between the last look and the sleep may go unnoticed. */
 #define LOOK_EVERY (CX_SECOND / 10)
 
+/* Of the process, which in a child is the thread that forked: signal handlers run there.  Asked
+ * once for each thread and process. */
 static bool
 is_main_thread(void)
 {
 #if defined(__linux__)
-    return syscall(SYS_gettid) == getpid();
+    static CX_THREAD_LOCAL uint32_t asked; /* in which generation, plus one */
+    static CX_THREAD_LOCAL bool answer;
+    if (asked != cx_fork_generation() + 1) {
+        asked = cx_fork_generation() + 1;
+        answer = syscall(SYS_gettid) == getpid();
+    }
+    return answer;
 #else
     return true;
 #endif
@@ -81,6 +89,46 @@ leave_hint(struct cx_wakes *wakes)
 enum cxb_wait
 cxb_wait(struct cx_waiter *waiter, int64_t deadline)
 {
+    struct cxb_later none = CXB_LATER_INIT;
+    return cxb_wait_after(&none, waiter, deadline);
+}
+
+bool
+cxb_put_off(struct cx_wakes *wakes, struct cxb_later *later)
+{
+    struct cx_waiter *waiter = wakes->waiters[0];
+    if (wakes->count != 1) {
+        return false;
+    }
+    if (waiter->kind == CX_THREAD) {
+        later->thread = waiter;
+    }
+    else if (cx_load_relaxed(&waiter->port->watched)) {
+        struct cx_port *edges[CX_WAKES];
+        later->port = cx_wakes_deliver(wakes, edges) > 0 ? edges[0] : NULL;
+    }
+    else {
+        return false;
+    }
+    wakes->count = 0;
+    return true;
+}
+
+void
+cxb_deliver_late(struct cxb_later *later)
+{
+    if (later->thread != NULL) {
+        cx_unpark(&later->thread->commit, 1);
+    }
+    if (later->port != NULL) {
+        cx_port_tell(later->port);
+    }
+    *later = (struct cxb_later)CXB_LATER_INIT;
+}
+
+enum cxb_wait
+cxb_wait_after(struct cxb_later *later, struct cx_waiter *waiter, int64_t deadline)
+{
     bool main_thread = is_main_thread();
     bool spun = false;
     for (;;) {
@@ -91,6 +139,7 @@ cxb_wait(struct cx_waiter *waiter, int64_t deadline)
         }
         enum cx_status woken;
         Py_BEGIN_ALLOW_THREADS
+        cxb_deliver_late(later);
         if (!spun) {
             spin(waiter);
             spun = true;

@@ -23,6 +23,22 @@ enum cxb_wait {
 /* `waiter` is a thread's and enlisted; `deadline` as in core/clock.h. */
 enum cxb_wait cxb_wait(struct cx_waiter *waiter, int64_t deadline);
 
+/* A wake that is put off until its giver has left the interpreter, so that whoever is woken finds it
+ * free; delivered before the giver runs any Python code. */
+struct cxb_later {
+    struct cx_waiter *thread;
+    struct cx_port *port; /* to be told through its event descriptor; one count */
+};
+#define CXB_LATER_INIT {NULL, NULL}
+
+/* True if the only wake of `wakes` is in `later` now, which was empty. */
+bool cxb_put_off(struct cx_wakes *wakes, struct cxb_later *later);
+/* With the interpreter or without. */
+void cxb_deliver_late(struct cxb_later *later);
+
+/* cxb_wait; delivers between leaving the interpreter and sleeping. */
+enum cxb_wait cxb_wait_after(struct cxb_later *later, struct cx_waiter *waiter, int64_t deadline);
+
 /* What an object's blocked threads amounted to; relaxed. */
 struct cxb_waits {
     uint64_t ns;      /* spent blocked */

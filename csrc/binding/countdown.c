@@ -45,7 +45,7 @@ countdown_call(CountdownObject *self, PyObject *args, PyObject *kwargs)
         enum cx_future_state its = cx_future_state(&((FutureObject *)future)->core);
         last = its == CX_FAILED ? self->on_error : its != CX_FINISHED && self->on_cancel;
     }
-    if (last && cxb_future_settle(self->target, CX_FINISHED, Py_NewRef(Py_None)) == CX_INTR) {
+    if (last && cxb_future_settle(self->target, CX_FINISHED, Py_NewRef(Py_None), NULL) == CX_INTR) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -56,7 +56,7 @@ static PyObject *
 countdown_stop(CountdownObject *self, PyObject *unused)
 {
     (void)unused;
-    if (cxb_future_settle(self->target, CX_FINISHED, Py_NewRef(Py_None)) == CX_INTR) {
+    if (cxb_future_settle(self->target, CX_FINISHED, Py_NewRef(Py_None), NULL) == CX_INTR) {
         return NULL;
     }
     Py_RETURN_NONE;

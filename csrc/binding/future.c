@@ -133,7 +133,7 @@ settled(FutureObject *f, enum cx_status status)
 static PyObject *
 future_set_result(FutureObject *f, PyObject *result)
 {
-    return settled(f, cxb_future_settle(f, CX_FINISHED, Py_NewRef(result)));
+    return settled(f, cxb_future_settle(f, CX_FINISHED, Py_NewRef(result), NULL));
 }
 
 /* As in the standard library, an exception of None is a result of None. */
@@ -147,7 +147,7 @@ future_set_exception(FutureObject *f, PyObject *error)
         PyErr_Format(PyExc_TypeError, "'exception' must be an exception, got %R", error);
         return NULL;
     }
-    return settled(f, cxb_future_settle(f, CX_FAILED, Py_NewRef(error)));
+    return settled(f, cxb_future_settle(f, CX_FAILED, Py_NewRef(error), NULL));
 }
 
 static PyObject *

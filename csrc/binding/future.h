@@ -18,6 +18,8 @@
 #include "binding/await.h"
 #include "core/future.h"
 
+struct cxb_later; /* binding/block.h */
+
 #define CXB_INLINE_ARGS 4
 
 /* Whether two callbacks are the same one; calls no Python code. */
@@ -73,8 +75,9 @@ int cxb_task_traverse(struct cxb_task *task, visitproc visit, void *arg);
 /* futureops.c: what changes the state.  The int ones: 0, or -1 with an exception. */
 
 /* Takes the value over, also where it fails: CX_OK, or CX_CLOSED if it was done (no exception is
- * set), or CX_INTR with an exception. */
-enum cx_status cxb_future_settle(FutureObject *f, enum cx_future_state to, PyObject *value_steal);
+ * set), or CX_INTR with an exception.  `later` (may be NULL) is empty, and may get a wake. */
+enum cx_status cxb_future_settle(FutureObject *f, enum cx_future_state to, PyObject *value_steal,
+                                 struct cxb_later *later);
 /* The exception that is set becomes the outcome. */
 enum cx_status cxb_future_fail(FutureObject *f);
 /* 1, 0 if it is too late, or -1 with an exception. */

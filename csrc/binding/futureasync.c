@@ -116,6 +116,7 @@ static const struct cxb_await_ops outcome_ops = {
     .granted = outcome_granted,
     .leave = outcome_leave,
     .thrown = outcome_thrown,
+    .watch = CX_WITH_GIL ? CXB_WATCH_WISHED : CXB_WATCH_NEVER,
 };
 
 PyObject *

@@ -92,9 +92,13 @@ cxb_future_call(FutureObject *f, struct cx_told *told)
 
 /* Wakes, then tells: 0, or -1 with what a callback raised that is no Exception. */
 static int
-deliver(FutureObject *f, struct cx_news *news)
+deliver(FutureObject *f, struct cx_news *news, struct cxb_later *later)
 {
     PyObject *first = NULL;
+    if (later != NULL && !news->more && news->observers == NULL && news->callbacks == NULL &&
+        cxb_put_off(&news->wakes, later)) {
+        return 0;
+    }
     cxb_deliver(f->state, &news->wakes);
     while (CX_UNLIKELY(news->more)) {
         cx_future_wake(&f->core, news);
@@ -110,7 +114,8 @@ deliver(FutureObject *f, struct cx_news *news)
 }
 
 enum cx_status
-cxb_future_settle(FutureObject *f, enum cx_future_state to, PyObject *value)
+cxb_future_settle(FutureObject *f, enum cx_future_state to, PyObject *value,
+                  struct cxb_later *later)
 {
     struct cx_news news = CX_NEWS_INIT;
     enum cx_status status = cx_future_settle(&f->core, to, value, false, &news);
@@ -127,13 +132,13 @@ cxb_future_settle(FutureObject *f, enum cx_future_state to, PyObject *value)
         Py_DECREF(value);
         return status;
     }
-    return deliver(f, &news) < 0 ? CX_INTR : CX_OK;
+    return deliver(f, &news, later) < 0 ? CX_INTR : CX_OK;
 }
 
 enum cx_status
 cxb_future_fail(FutureObject *f)
 {
-    return cxb_future_settle(f, CX_FAILED, cxb_error_set_aside());
+    return cxb_future_settle(f, CX_FAILED, cxb_error_set_aside(), NULL);
 }
 
 int
@@ -151,7 +156,7 @@ cxb_future_cancel(FutureObject *f)
     if (status != CX_OK) {
         return status == CX_AGAIN;
     }
-    return deliver(f, &news) < 0 ? -1 : 1;
+    return deliver(f, &news, NULL) < 0 ? -1 : 1;
 }
 
 int
@@ -166,7 +171,7 @@ cxb_future_notify(FutureObject *f)
         status = cx_future_notify(&f->core, true, &news);
         cxb_shim_leave(f, status == CX_OK);
     }
-    return status == CX_OK ? deliver(f, &news) : 0;
+    return status == CX_OK ? deliver(f, &news, NULL) : 0;
 }
 
 void
@@ -211,7 +216,7 @@ cxb_future_await(FutureObject *f, PyObject *timeout)
     if (limit_of(timeout, &limit) < 0) {
         return -1;
     }
-    if (f->pool != NULL && f->pool == (PyObject *)cxb_task_queue_here() &&
+    if (f->pool != NULL && cxb_worker_here((TaskQueueObject *)f->pool) != NULL &&
         cx_future_start(&f->core)) {
         cxb_task_help(f);
         return 0;

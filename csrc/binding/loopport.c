@@ -19,6 +19,11 @@ typedef struct {
     bool called;
 } TokenObject;
 
+typedef struct {
+    PyObject_HEAD
+    LoopPortObject *face; /* which lasts as long as the loop watches */
+} ReaderObject;
+
 PyObject *
 cxb_running_loop(struct cxb_state *state)
 {
@@ -151,7 +156,7 @@ token_dealloc(TokenObject *self)
 }
 
 static int
-visit_pending(struct cx_waiter *waiter, visitproc visit, void *arg)
+visit_chain(struct cx_waiter *waiter, visitproc visit, void *arg)
 {
     for (; waiter != NULL; waiter = waiter->next) {
         Py_VISIT((PyObject *)cx_load_relaxed(&waiter->future));
@@ -159,18 +164,27 @@ visit_pending(struct cx_waiter *waiter, visitproc visit, void *arg)
     return 0;
 }
 
-/* A task whose wake is on its way is held by the token that will bring it, so that a loop which
- * nobody runs any more can be collected with it.  No lock: nobody is inside a push or a take while
- * the collector runs, but for native threads, and then the tasks count as held from outside. */
+/* A task whose wake is on its way is held by what will bring it, the reader if there is one or else
+ * the token, so that a loop which nobody runs any more can be collected with it.  No lock: nobody is
+ * inside a push or a take while the collector runs, but for threads that have no interpreter, and
+ * where they may be, the tasks count as held from outside. */
+static int
+visit_pending(struct cx_port *port, visitproc visit, void *arg)
+{
+    if (cx_load_relaxed(&port->native)) {
+        return 0;
+    }
+    int stop = visit_chain(cx_load_acquire(&port->pending), visit, arg);
+    return stop != 0 ? stop : visit_chain(port->backlog, visit, arg);
+}
+
 static int
 token_traverse(TokenObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
-    if (self->called || self->port->token != self || self->port->event_fd >= 0) {
-        return 0;
-    }
-    int stop = visit_pending(cx_load_acquire(&self->port->pending), visit, arg);
-    return stop != 0 ? stop : visit_pending(self->port->backlog, visit, arg);
+    bool brings = !self->called && self->port->token == self;
+    return brings && !cx_load_relaxed(&self->port->watched) ? visit_pending(self->port, visit, arg)
+                                                            : 0;
 }
 
 int
@@ -359,45 +373,84 @@ cxb_port_of_loop(struct cxb_state *state, PyObject *loop)
     return face;
 }
 
-/* The loop's reader callback for the event descriptor. */
 static PyObject *
-loopport_drain(LoopPortObject *self, PyObject *unused)
+reader_call(ReaderObject *self, PyObject *args, PyObject *kwargs)
 {
-    (void)unused;
+    (void)args;
+    (void)kwargs;
     uint64_t count;
-    ssize_t got = read(self->port->event_fd, &count, sizeof count);
+    ssize_t got = read(self->face->port->event_fd, &count, sizeof count);
     (void)got; /* nothing to read: another drain was faster */
-    drain(self->state, self->port);
+    drain(self->face->state, self->face->port);
     Py_RETURN_NONE;
 }
 
+static void
+reader_dealloc(ReaderObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    cx_store_relaxed(&self->face->port->watched, 0);
+    abandon(self->face->port);
+    Py_DECREF((PyObject *)self->face);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static int
+reader_traverse(ReaderObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT((PyObject *)self->face);
+    return visit_pending(self->face->port, visit, arg);
+}
+
+static PyType_Slot reader_slots[] = {
+    {Py_tp_call, reader_call},
+    {Py_tp_dealloc, reader_dealloc},
+    {Py_tp_traverse, reader_traverse},
+    {0, NULL},
+};
+
+PyType_Spec cxb_reader_spec = {
+    .name = "concx._core.LoopReader",
+    .basicsize = sizeof(ReaderObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+             Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = reader_slots,
+};
+
 int
-cxb_port_watch(LoopPortObject *face, PyObject *loop)
+cxb_port_watch(LoopPortObject *face, PyObject *loop, bool native)
 {
 #if defined(__linux__)
-    if (face->port->event_fd >= 0) {
+    struct cx_port *port = face->port;
+    if (native) {
+        cx_store_relaxed(&port->native, 1);
+    }
+    if (cx_load_relaxed(&port->watched)) {
         return 0;
     }
-    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (fd < 0) {
+    if (port->event_fd < 0 && (port->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) < 0) {
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    PyObject *drain_method = cxb_attribute((PyObject *)face, "_drain");
-    PyObject *added = drain_method == NULL
-                          ? NULL
-                          : PyObject_CallMethod(loop, "add_reader", "iO", fd, drain_method);
-    Py_XDECREF(drain_method);
-    if (added == NULL) {
-        close(fd);
+    PyTypeObject *type = face->state->reader_type;
+    ReaderObject *reader = (ReaderObject *)type->tp_alloc(type, 0);
+    if (reader == NULL) {
         return -1;
     }
-    Py_DECREF(added);
-    face->port->event_fd = fd;
-    return 0;
+    reader->face = (LoopPortObject *)Py_NewRef((PyObject *)face);
+    cx_store_relaxed(&port->watched, 1);
+    PyObject *added =
+        PyObject_CallMethod(loop, "add_reader", "iO", port->event_fd, (PyObject *)reader);
+    Py_DECREF((PyObject *)reader);
+    Py_XDECREF(added);
+    return added == NULL ? -1 : 0;
 #else
     (void)face;
     (void)loop;
+    (void)native;
     PyErr_SetString(PyExc_NotImplementedError,
                     "threads without the interpreter can wake event loops on Linux only");
     return -1;
@@ -414,7 +467,7 @@ loopport_dealloc(LoopPortObject *self)
         PyObject_ClearWeakRefs((PyObject *)self);
     }
     if (self->port->event_fd >= 0) {
-        abandon(self->port); /* the loop has forgotten its reader: it was closed */
+        abandon(self->port); /* what was written there after the loop had let go of its reader */
     }
     PyObject *weak = NULL;
     if (self->key != NULL && self->state->ports != NULL &&
@@ -440,11 +493,6 @@ loopport_traverse(LoopPortObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-static PyMethodDef loopport_methods[] = {
-    {"_drain", (PyCFunction)loopport_drain, METH_NOARGS, NULL},
-    {NULL, NULL, 0, NULL},
-};
-
 static PyMemberDef loopport_members[] = {
     {"__weaklistoffset__", Py_T_PYSSIZET, offsetof(LoopPortObject, weakrefs), Py_READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
@@ -453,7 +501,6 @@ static PyMemberDef loopport_members[] = {
 static PyType_Slot loopport_slots[] = {
     {Py_tp_dealloc, loopport_dealloc},
     {Py_tp_traverse, loopport_traverse},
-    {Py_tp_methods, loopport_methods},
     {Py_tp_members, loopport_members},
     {0, NULL},
 };

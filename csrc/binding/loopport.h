@@ -7,7 +7,9 @@
  *
  * Telling a loop is call_soon_threadsafe(token).  The token drains the port when it is called; if
  * it dies uncalled (a closed loop clears its handles silently, or refuses them), everything that
- * the port holds is given back, to be granted to somebody else.
+ * the port holds is given back, to be granted to somebody else.  A loop may also be told outside the
+ * interpreter, through an event descriptor that it watches; the callback is a LoopReader, which
+ * drains whenever it is called, and gives everything back when the loop lets go of it.
  */
 #ifndef CX_BINDING_LOOPPORT_H
 #define CX_BINDING_LOOPPORT_H
@@ -29,6 +31,7 @@ typedef struct {
     struct cxb_state *state;
     PyObject *key; /* in the table */
     PyObject *weakrefs;
+    bool unwatchable; /* the loop would not watch a descriptor */
 } LoopPortObject;
 
 /* A new reference to the loop that runs in this thread or None; NULL with an error.  Does not
@@ -38,8 +41,8 @@ PyObject *cxb_running_loop(struct cxb_state *state);
 /* The face of a loop's port, made on first use. */
 LoopPortObject *cxb_port_of_loop(struct cxb_state *state, PyObject *loop);
 
-/* Makes the loop watch an event descriptor, for threads without the interpreter: 0 or -1. */
-int cxb_port_watch(LoopPortObject *face, PyObject *loop);
+/* Makes the loop watch an event descriptor: 0 or -1.  `native`: for threads that have no interpreter. */
+int cxb_port_watch(LoopPortObject *face, PyObject *loop, bool native);
 
 /* Resolves a future of the loop that runs in this thread unless it is done; takes the reference,
  * NULL is nothing to do. */

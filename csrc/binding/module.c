@@ -13,12 +13,12 @@ struct type_entry {
 static struct type_entry type_table[] = {
 #define ENTRY(name, is_public)                                                                     \
     {&cxb_##name##_spec, offsetof(struct cxb_state, name##_type), is_public}
-    ENTRY(await, false),      ENTRY(loopport, false),  ENTRY(token, false),
-    ENTRY(consumer, false),   ENTRY(queuebase, true),  ENTRY(simplequeue, true),
-    ENTRY(ringqueue, true),   ENTRY(spscqueue, true),  ENTRY(stack, true),
-    ENTRY(ringiter, false),   ENTRY(futurebase, true), ENTRY(link, false),
-    ENTRY(countdown, true),   ENTRY(taskqueue, true),  ENTRY(executorbase, true),
-    ENTRY(nativerange, true),
+    ENTRY(await, false),       ENTRY(loopport, false),   ENTRY(token, false),
+    ENTRY(reader, false),      ENTRY(consumer, false),   ENTRY(queuebase, true),
+    ENTRY(simplequeue, true),  ENTRY(ringqueue, true),   ENTRY(spscqueue, true),
+    ENTRY(stack, true),        ENTRY(ringiter, false),   ENTRY(futurebase, true),
+    ENTRY(link, false),        ENTRY(countdown, true),   ENTRY(taskqueue, true),
+    ENTRY(executorbase, true), ENTRY(nativerange, true),
 #undef ENTRY
 };
 

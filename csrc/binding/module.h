@@ -17,6 +17,7 @@ struct cxb_state {
     PyTypeObject *await_type;
     PyTypeObject *loopport_type;
     PyTypeObject *token_type;
+    PyTypeObject *reader_type;
     PyTypeObject *queuebase_type;
     PyTypeObject *simplequeue_type;
     PyTypeObject *consumer_type;
@@ -59,10 +60,10 @@ cxb_state_of_module(PyObject *module)
 /* Fills *slot with the attribute of a module once; a borrowed reference, or NULL with an error. */
 PyObject *cxb_import_once(PyObject **slot, const char *module, const char *attribute);
 
-extern PyType_Spec cxb_await_spec, cxb_loopport_spec, cxb_token_spec, cxb_queuebase_spec,
-    cxb_simplequeue_spec, cxb_consumer_spec, cxb_ringqueue_spec, cxb_spscqueue_spec, cxb_stack_spec,
-    cxb_ringiter_spec, cxb_futurebase_spec, cxb_link_spec, cxb_countdown_spec, cxb_taskqueue_spec,
-    cxb_executorbase_spec, cxb_nativerange_spec;
+extern PyType_Spec cxb_await_spec, cxb_loopport_spec, cxb_token_spec, cxb_reader_spec,
+    cxb_queuebase_spec, cxb_simplequeue_spec, cxb_consumer_spec, cxb_ringqueue_spec,
+    cxb_spscqueue_spec, cxb_stack_spec, cxb_ringiter_spec, cxb_futurebase_spec, cxb_link_spec,
+    cxb_countdown_spec, cxb_taskqueue_spec, cxb_executorbase_spec, cxb_nativerange_spec;
 
 /* Puts the methods of a table on a type as its own, but for those named in `without`: 0 or -1. */
 int cxb_add_methods(PyTypeObject *type, PyMethodDef *table, const char *const *without);

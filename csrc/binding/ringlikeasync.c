@@ -230,7 +230,7 @@ put_many_timed_out(AwaitObject *self, PyObject **result)
      .granted = get_granted,                                                                       \
      .leave = leave_getters,                                                                       \
      .timed_out = get_timed_out,                                                                   \
-     .native = is_native}
+     .watch = is_native ? CXB_WATCH_NEEDED : CXB_WATCH_NEVER}
 #define PUT_OPS(coroutine, try, late, is_native)                                                   \
     {.wait = {give_back_put},                                                                      \
      .name = coroutine,                                                                            \
@@ -238,7 +238,7 @@ put_many_timed_out(AwaitObject *self, PyObject **result)
      .granted = get_granted,                                                                       \
      .leave = leave_putters,                                                                       \
      .timed_out = late,                                                                            \
-     .native = is_native}
+     .watch = is_native ? CXB_WATCH_NEEDED : CXB_WATCH_NEVER}
 
 static const struct cxb_await_ops get_ops[FLAVOURS] = {
     [OBJECTS] = GET_OPS("RingQueue.get_async", get_attempt, false),

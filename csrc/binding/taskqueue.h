@@ -36,8 +36,17 @@ typedef struct {
     PyObject *weakrefs;
 } TaskQueueObject;
 
-/* The queue that the calling thread works for, borrowed, or NULL. */
-TaskQueueObject *cxb_task_queue_here(void);
+/* taskworker.c */
+
+/* The calling thread, if it works for this queue, or NULL. */
+struct cxb_worker *cxb_worker_here(TaskQueueObject *q);
+
+/* run() and block(fn, *args). */
+PyObject *cxb_worker_run(TaskQueueObject *q, PyObject *unused);
+PyObject *cxb_worker_block(PyObject *unused, PyObject *const *args, Py_ssize_t nargs);
+
+/* Adds a worker's counts to a sum. */
+void cxb_worker_add(struct cxb_worker *sum, const struct cxb_worker *worker);
 
 /* Around a sleep that may be a worker's: if all workers sleep and tasks wait, a spare one is started.
  * Keeps the exception in flight. */
@@ -46,6 +55,8 @@ void cxb_worker_unblocks(TaskQueueObject *q);
 
 /* Makes the call of a queued future that this thread has started, in place of a worker. */
 void cxb_task_help(FutureObject *f);
+
+/* taskqueue.c */
 
 /* Starts a worker that is counted: 0, or -1 with an exception; counted no more where it fails. */
 int cxb_task_queue_start(TaskQueueObject *q);

@@ -186,18 +186,24 @@ cx_wakes_deliver(struct cx_wakes *wakes, struct cx_port **edges)
 }
 
 void
+cx_port_tell(struct cx_port *port)
+{
+    if (port->event_fd >= 0) {
+        uint64_t one = 1;
+        int saved = errno;
+        ssize_t written = write(port->event_fd, &one, sizeof one);
+        (void)written; /* full means told already */
+        errno = saved;
+    }
+    unref_native(port);
+}
+
+void
 cx_wakes_deliver_native(struct cx_wakes *wakes)
 {
     struct cx_port *edges[CX_WAKES];
     size_t told = cx_wakes_deliver(wakes, edges);
     for (size_t i = 0; i < told; i++) {
-        if (edges[i]->event_fd >= 0) {
-            uint64_t one = 1;
-            int saved = errno;
-            ssize_t written = write(edges[i]->event_fd, &one, sizeof one);
-            (void)written; /* full means told already */
-            errno = saved;
-        }
-        unref_native(edges[i]);
+        cx_port_tell(edges[i]);
     }
 }

@@ -11,8 +11,8 @@
  * Ownership: the list carries one count of each waiter, which take hands to the caller.  The port
  *            itself is counted; each of its waiters holds one.  `loop` is dropped with the port,
  *            through cx_port_drop; a thread without the interpreter leaves a last count to others.
- * Native:    threads without an interpreter cannot call the loop; if `event_fd` is not negative,
- *            the loop watches it and they write to it.
+ * Native:    a thread outside the interpreter cannot call the loop; if `event_fd` is not negative it
+ *            writes there, and the loop watches it.  It lasts as long as the port.
  */
 #ifndef CX_CORE_PORT_H
 #define CX_CORE_PORT_H
@@ -25,7 +25,9 @@ struct cx_port {
     uint32_t armed;            /* the loop has been told and has not come yet */
     uint32_t refs;
     uint32_t generation;
-    int event_fd;              /* -1: the loop watches none */
+    int event_fd;              /* -1: none */
+    uint32_t watched;          /* atomic: the loop watches event_fd */
+    uint32_t native;           /* atomic: threads that have no interpreter may push */
     struct cx_lock lock;       /* guards backlog */
     struct cx_waiter *backlog; /* fetched, oldest first, not yet taken */
     struct cx_waiter *backlog_last;
@@ -60,7 +62,10 @@ struct cx_waiter *cx_port_take(struct cx_port *port, size_t max, bool *more);
  * each with a count that is the caller's; their number is returned. */
 size_t cx_wakes_deliver(struct cx_wakes *wakes, struct cx_port **edges);
 
-/* The same for a thread without an interpreter: loops are told through their event descriptor. */
+/* Writes to the event descriptor if there is one, and lets one count of the port go. */
+void cx_port_tell(struct cx_port *port);
+
+/* As cx_wakes_deliver, for a thread without an interpreter: loops are told by cx_port_tell. */
 void cx_wakes_deliver_native(struct cx_wakes *wakes);
 
 #endif

@@ -214,30 +214,43 @@ test_order(void)
     cx_pool_fini(&p);
 }
 
+static int tasks[100];
+
+/* A full-grown pool of two workers with slots; the first is about to run a task, the second looks. */
+static void
+init_slots(struct cx_pool *p, struct cx_pool_slot *slots[2])
+{
+    cx_pool_init(p, 2, SIZE_MAX, NULL);
+    CHECK(cx_pool_give_slots(p, 2));
+    slots[0] = cx_pool_take_slot(p);
+    slots[1] = cx_pool_take_slot(p);
+    CHECK(slots[0] != NULL && slots[1] != NULL && slots[0] != slots[1]);
+    CHECK(cx_pool_take_slot(p) == NULL);
+    p->workers = 2;
+    p->available = 1;
+}
+
+static void
+submit_inside(struct cx_pool *p, struct cx_pool_slot *slot, struct cx_pool_call *call)
+{
+    for (int i = 0; i < 100; i++) {
+        CHECK_EQ(cx_pool_submit_inside(p, slot, &tasks[i], call), CX_OK);
+    }
+}
+
 /* What a worker submits goes into its slot; the other one takes the oldest of it. */
 static void
 test_slots(void)
 {
     struct cx_pool p;
+    struct cx_pool_slot *slots[2];
     struct cx_pool_call call = CX_POOL_CALL_INIT;
     struct cx_wakes wakes = CX_WAKES_INIT;
     struct cx_waiter *a = cx_waiter_borrow(), *b = cx_waiter_borrow();
-    static int tasks[100];
     void *task;
-    cx_pool_init(&p, 2, SIZE_MAX, NULL);
-    CHECK(cx_pool_give_slots(&p, 2));
-    struct cx_pool_slot *mine = cx_pool_take_slot(&p), *other = cx_pool_take_slot(&p);
-    CHECK(mine != NULL && other != NULL && mine != other);
-    CHECK(cx_pool_take_slot(&p) == NULL);
-    CHECK_EQ(cx_pool_submit_inside(&p, mine, &task_a, &call), CX_OK);
-    CHECK(call.start); /* the pool is not full-grown: like one from outside */
-    CHECK_EQ(cx_deque_count(&mine->deque), 0);
-    CHECK_EQ(cx_pool_next(&p, mine, &a->node, false, &task, &wakes), CX_OK);
-    p.workers = p.available = 2;
-    CHECK_EQ(cx_pool_next(&p, other, &b->node, false, &task, &wakes), CX_WAIT);
-    for (int i = 0; i < 100; i++) {
-        CHECK_EQ(cx_pool_submit_inside(&p, mine, &tasks[i], &call), CX_OK);
-    }
+    init_slots(&p, slots);
+    CHECK_EQ(cx_pool_next(&p, slots[1], &b->node, false, &task, &wakes), CX_WAIT);
+    submit_inside(&p, slots[0], &call);
     CHECK_EQ(call.wakes.count, 1); /* one is on the way */
     CHECK_EQ(CX_COMMIT_STATE(cx_waiter_state(b)), CX_GRANTED);
     deliver(&call.wakes);
@@ -245,39 +258,62 @@ test_slots(void)
     CHECK(cx_pool_at(&p, 99) == &tasks[99] && cx_pool_at(&p, 100) == NULL);
     CHECK_EQ(submit(&p, &task_b, NULL), CX_OK);
     CHECK(cx_pool_at(&p, 0) == &task_b && cx_pool_at(&p, 1) == &tasks[0]);
-    CHECK_EQ(cx_pool_next(&p, mine, &a->node, false, &task, &wakes), CX_OK);
+    CHECK_EQ(cx_pool_next(&p, slots[0], &a->node, false, &task, &wakes), CX_OK);
     CHECK(task == &tasks[0]);
     cx_waiter_arm(b);
-    CHECK_EQ(cx_pool_next(&p, other, &b->node, true, &task, &wakes), CX_OK);
+    CHECK_EQ(cx_pool_next(&p, slots[1], &b->node, true, &task, &wakes), CX_OK);
     CHECK(task == &task_b); /* from outside first */
-    CHECK_EQ(cx_pool_next(&p, other, &b->node, false, &task, &wakes), CX_OK);
+    CHECK_EQ(cx_pool_next(&p, slots[1], &b->node, false, &task, &wakes), CX_OK);
     CHECK(task == &tasks[1]);
-    CHECK(!cx_pool_take_back(mine, &tasks[98]));
-    CHECK(cx_pool_take_back(mine, &tasks[99]));
-    CHECK(cx_pool_take_back(mine, &tasks[98]));
+    CHECK(!cx_pool_take_back(slots[0], &tasks[98]));
+    CHECK(cx_pool_take_back(slots[0], &tasks[99]));
+    CHECK(cx_pool_take_back(slots[0], &tasks[98]));
     CHECK_EQ(submit(&p, &task_b, NULL), CX_OK);
     int before_b = 0; /* a worker with tasks of its own comes to those from outside, too */
     do {
-        CHECK_EQ(cx_pool_next(&p, mine, &a->node, false, &task, &wakes), CX_OK);
+        CHECK_EQ(cx_pool_next(&p, slots[0], &a->node, false, &task, &wakes), CX_OK);
     } while (task != &task_b && ++before_b < 100);
     CHECK(before_b < 61);
-    CHECK(!cx_pool_close(&p, &wakes));
-    CHECK_EQ(cx_pool_submit_inside(&p, mine, &task_a, &call), CX_CLOSED);
     struct cx_pool_stats stats;
     cx_pool_look(&p, &stats);
-    CHECK_EQ(stats.submitted, 103);
+    CHECK_EQ(stats.submitted, 102);
     CHECK_EQ(stats.stolen, 1);
     CHECK_EQ(stats.queued, 96 - (size_t)before_b);
-    cx_pool_leave_slot(&p, other);
-    cx_pool_repair(&p, mine); /* in the child the other one is free, and what waits still waits */
-    CHECK(cx_pool_take_slot(&p) == other);
-    size_t drained = 0;
+    while (cx_pool_drain(&p, &wakes) != NULL) {
+    }
+    cx_waiter_return(a);
+    cx_waiter_return(b);
+    cx_pool_fini(&p);
+}
+
+/* Before the pool is full-grown, after its end, and in the child of a fork. */
+static void
+test_slot_ends(void)
+{
+    struct cx_pool p;
+    struct cx_pool_slot *slots[2];
+    struct cx_pool_call call = CX_POOL_CALL_INIT;
+    struct cx_wakes wakes = CX_WAKES_INIT;
+    init_slots(&p, slots);
+    p.workers = 1;
+    p.available = 0;
+    CHECK_EQ(cx_pool_submit_inside(&p, slots[0], &task_a, &call), CX_OK);
+    CHECK(call.start); /* like one from outside */
+    CHECK_EQ(cx_deque_count(&slots[0]->deque), 0);
+    CHECK(cx_pool_drain(&p, &wakes) == &task_a);
+    submit_inside(&p, slots[0], &call);
+    CHECK_EQ(cx_deque_count(&slots[0]->deque), 100);
+    CHECK(!cx_pool_close(&p, &wakes));
+    CHECK_EQ(cx_pool_submit_inside(&p, slots[0], &task_a, &call), CX_CLOSED);
+    cx_pool_leave_slot(&p, slots[1]);
+    cx_pool_repair(&p, slots[0]); /* the other one is free, and what waits still waits */
+    CHECK(cx_pool_take_slot(&p) == slots[1]);
+    CHECK(cx_pool_take_slot(&p) == NULL);
+    int drained = 0;
     while (cx_pool_drain(&p, &wakes) != NULL) {
         drained++;
     }
-    CHECK_EQ(drained, stats.queued);
-    cx_waiter_return(a);
-    cx_waiter_return(b);
+    CHECK_EQ(drained, 100);
     cx_pool_fini(&p);
 }
 
@@ -424,6 +460,7 @@ main(int argc, char **argv)
     RUN(test_retire);
     RUN(test_order);
     RUN(test_slots);
+    RUN(test_slot_ends);
     RUN(test_mpmc);
     return harness_end();
 }
