@@ -50,6 +50,16 @@ with heap.mutex:
     heap.queue.append(4)
 assert heap.get() == 4
 assert issubclass(queue.Queue, __import__("queue").Queue)
+from concx.futures import ThreadPoolExecutor
+try:
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(abs, range(-50, 0))) == list(range(50, 0, -1))
+        async def awaits():
+            return [await pool.submit(abs, -n) for n in range(20)]
+        assert asyncio.run(awaits()) == list(range(20))
+        assert pool.submit(lambda: pool.submit(abs, -3).result()).result() == 3
+except RuntimeError as error:  # as above
+    assert "thread" in str(error), error
 from concx import _core
 assert not hasattr(_core, "_C_API"), "native threads know the main interpreter alone"
 """
