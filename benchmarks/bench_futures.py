@@ -39,6 +39,38 @@ ROWS = [
         why="Two hand-overs between threads; the scheduler's part is the same for everybody.",
     ),
     Row(
+        "pool-body",
+        "6 us of Python in each task",
+        "pool-body",
+        (
+            "concx.ThreadPoolExecutor/2 workers",
+            "concx.ThreadPoolExecutor/1 worker",
+            "futures.ThreadPoolExecutor/2 workers",
+            "futures.ThreadPoolExecutor/1 worker",
+        ),
+        unit="tasks/s",
+        variants=("split",),
+        goals=(
+            Goal(
+                "concx.ThreadPoolExecutor/2 workers",
+                ("concx.ThreadPoolExecutor/1 worker",),
+                free_threaded=1.6,
+            ),
+        ),
+        why="Without a GIL two workers run Python at the same time; with one they take turns.",
+    ),
+    Row(
+        "pool-pending",
+        "memory of one task that waits, with its future",
+        "pool-pending",
+        BOTH,
+        unit="bytes",
+        higher=False,
+        params={"fixed": True},
+        goals=(Goal(BOTH[0], BOTH[1:], 2, 2),),
+        why="One object, where the standard pool has a future with a condition, a lock and lists, and a work item.",
+    ),
+    Row(
         "pool-gather",
         "results in asyncio, all at once",
         "pool-gather",

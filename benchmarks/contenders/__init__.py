@@ -36,7 +36,9 @@ class Contender:
     """Whether it has ``put_many`` and ``get_many``."""
     bounded: bool = True
     style: str = ""
-    """How an event loop's user calls it, where there is more than one way."""
+    """How it is called, where there is more than one way."""
+    workers: int = 0
+    """How many threads, where the row leaves it to the contender."""
     close: Callable[[Any], Awaitable[None]] | None = None
 
 
@@ -56,7 +58,14 @@ WHERE = {
     "concx.RingQueue": "concx:ringqueue",
     "concx.SpscQueue": "concx:spscqueue",
     "futures.ThreadPoolExecutor": "stdlib:futures_threadpool",
+    "futures.ThreadPoolExecutor/1 worker": "stdlib:futures_one_worker",
+    "futures.ThreadPoolExecutor/2 workers": "stdlib:futures_two_workers",
+    "two calls in two threads": "stdlib:calls_two_threads",
+    "one call": "stdlib:calls_one_thread",
     "concx.ThreadPoolExecutor": "concx:threadpool",
+    "concx.ThreadPoolExecutor/1 worker": "concx:threadpool_one_worker",
+    "concx.ThreadPoolExecutor/2 workers": "concx:threadpool_two_workers",
+    "concx.native.parallel_for": "concx:parallel_for",
     "concx.ThreadPoolExecutor/gather": "concx:threadpool_plain",
     "concx.ThreadPoolExecutor/as_asyncio": "concx:threadpool_linked",
     "concx.ThreadPoolExecutor/gather_async": "concx:threadpool_native",

@@ -82,3 +82,26 @@ def threadpool_native() -> Contender:
 
 def threadpool_executor() -> Contender:
     return pool("executor")
+
+
+def threadpool_workers(workers: int) -> Contender:
+    from concx.futures import ThreadPoolExecutor
+
+    name = f"concx.ThreadPoolExecutor/{workers} worker{'s' * (workers > 1)}"
+    return Contender(name, "concx", ThreadPoolExecutor, workers=workers)
+
+
+def threadpool_one_worker() -> Contender:
+    return threadpool_workers(1)
+
+
+def threadpool_two_workers() -> Contender:
+    return threadpool_workers(2)
+
+
+def parallel_for() -> Contender:
+    from concx.futures import ThreadPoolExecutor
+
+    return Contender(
+        "concx.native.parallel_for", "concx", ThreadPoolExecutor, style="parallel", workers=1
+    )

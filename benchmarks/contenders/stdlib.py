@@ -47,3 +47,31 @@ def futures_threadpool() -> Contender:
 
     pool = concurrent.futures.ThreadPoolExecutor
     return Contender("futures.ThreadPoolExecutor", None, pool, style="executor")
+
+
+def futures_workers(workers: int) -> Contender:
+    import concurrent.futures
+
+    pool = concurrent.futures.ThreadPoolExecutor
+    name = f"futures.ThreadPoolExecutor/{workers} worker{'s' * (workers > 1)}"
+    return Contender(name, None, pool, workers=workers)
+
+
+def futures_one_worker() -> Contender:
+    return futures_workers(1)
+
+
+def futures_two_workers() -> Contender:
+    return futures_workers(2)
+
+
+def calls_one_thread() -> Contender:
+    """A C function called once, over the whole range."""
+    return Contender("one call", None, lambda workers: None, style="calls", workers=1)
+
+
+def calls_two_threads() -> Contender:
+    """A C function called by two threads, over half the range each: what the machine can do."""
+    return Contender(
+        "two calls in two threads", None, lambda workers: None, style="calls", workers=2
+    )

@@ -48,7 +48,7 @@ class Workload(Protocol):
 
 def workload(name: str) -> Workload:
     """The workload of a name."""
-    from workloads import idle, loops, memory, pools, threads
+    from workloads import idle, loops, memory, native, pools, threads
 
     known: dict[str, Workload] = {
         **threads.WORKLOADS,
@@ -56,5 +56,6 @@ def workload(name: str) -> Workload:
         **idle.WORKLOADS,
         **memory.WORKLOADS,
         **pools.WORKLOADS,
+        **native.WORKLOADS,
     }
     return known[name]

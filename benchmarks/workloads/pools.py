@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+import threading
 from collections.abc import Callable, Coroutine
 from itertools import repeat
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 from harness.crew import Meter
 from harness.spec import Disqualified, Section
 from workloads import Case, Workload
+from workloads.memory import resident
 
 CHECKED = 2000
 AT_ONCE = 10_000
@@ -84,6 +87,21 @@ async def one_by_one(pool: Any, n: int) -> None:
         await pool.submit(nothing)
 
 
+def six_microseconds() -> int:
+    """About that long, in bytecode alone."""
+    x = 0
+    for _ in range(400):
+        x += 1
+    return x
+
+
+def bodies(pool: Any, n: int) -> None:
+    for size in chunks(n):
+        futures = [pool.submit(six_microseconds) for _ in repeat(None, size)]
+        for future in futures:
+            future.result()
+
+
 class Pool:
     """What the workloads share: a pool of so many workers, its check, one timed section."""
 
@@ -92,7 +110,8 @@ class Pool:
 
     def _pool(self, case: Case) -> Any:
         os.sched_setaffinity(0, set(case.cpus))
-        return case.contender.make(int(case.params.get("workers", 2)))
+        workers = case.contender.workers or int(case.params.get("workers", 2))
+        return case.contender.make(workers)
 
     def check(self, case: Case) -> None:
         with self._pool(case) as pool:
@@ -136,10 +155,36 @@ class LoopPool(Pool):
         return Section(count / meter.seconds, meter.seconds, count, meter.cost)
 
 
+class Pending(Pool):
+    """Bytes for each task that waits, with its future, by what the process grows."""
+
+    def run(self, case: Case, count: int) -> Section:
+        meter = Meter()
+        count = 1000 if case.quick else 100_000
+        gate = threading.Event()
+        with self._pool(case) as pool:
+            for _ in range(2):
+                pool.submit(gate.wait)
+            warm = [pool.submit(nothing) for _ in range(1000)]
+            kept: list[Any] = [None] * count
+            meter.start()
+            before = resident()
+            for i in range(count):
+                kept[i] = pool.submit(nothing)
+            grown = resident() - before
+            meter.stop()
+            gate.set()
+        del warm
+        extra = {"sizeof": float(sys.getsizeof(kept[0]))}
+        return Section(grown / count, meter.seconds, count, meter.cost, extra)
+
+
 WORKLOADS: dict[str, Workload] = {
     "pool-submit": Pool(submit_all),
     "pool-map": Pool(map_all),
     "pool-round-trip": Pool(round_trips),
+    "pool-body": Pool(bodies),
+    "pool-pending": Pending(submit_all),
     "pool-gather": LoopPool(
         executor=run_in_executor,
         plain=gather_plain,
