@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import threading
 from array import array
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class Range:
         cuts = [count * i // workers for i in range(workers + 1)]
         threads = [
             threading.Thread(target=work, args=(begin, end, address))
-            for begin, end in zip(cuts[1:-1], cuts[2:], strict=True)
+            for begin, end in pairwise(cuts[1:])
         ]
         meter.start()
         for thread in threads:
