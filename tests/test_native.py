@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import subprocess
 import threading
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 
 from concx.futures import ThreadPoolExecutor
 from concx.native import parallel_for
+
+EXAMPLE = Path(__file__).parent.parent / "examples/saxpy/run.py"
 
 SOURCE = """
 #include <stdint.h>
@@ -171,3 +174,12 @@ def test_nested(library: Any) -> None:
             parallel_for, typed(library.mark), 1000, counts, grain=10, executor=small
         ).result(30)
     assert set(counts) == {1}
+
+
+def test_the_example(run_script: Callable[..., Any]) -> None:
+    """examples/saxpy, built and run as its text says; with numba where that is installed."""
+    if shutil.which("cc") is None:
+        pytest.skip("needs a C compiler called cc (Debian: apt install gcc)")
+    told = run_script(EXAMPLE, "20000", env={**os.environ, "PYTHONWARNINGS": "default"})
+    assert told.stdout.splitlines()[-1] == "right"
+    assert "C, all threads" in told.stdout
