@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import re
 import sys
 import sysconfig
 import weakref
@@ -143,7 +144,7 @@ def test_get_many_of_a_negative_number(make: Any, most: int) -> None:
 
 def test_get_many_of_nonsense(make: Any) -> None:
     for most in ("3", None, 1.5, []):
-        with pytest.raises(TypeError, match=type(most).__name__):
+        with pytest.raises(TypeError, match=re.escape(f"'max_items' must be an int, got {most!r}")):
             make().get_many(most)
     with pytest.raises(TypeError, match="missing required argument: 'max_items'"):
         make().get_many()
@@ -351,7 +352,7 @@ def test_bad_weights(make: Any, weight: Any) -> None:
         with pytest.raises(ValueError, match=rf"an int from 0 to 2\*\*63-1, got {weight}"):
             q.put("a")
     else:
-        with pytest.raises(TypeError, match=type(weight).__name__):
+        with pytest.raises(TypeError, match=f"'weigher' returns must be an int, got {weight!r}"):
             q.put("a")
     assert q.empty()
 
@@ -386,10 +387,12 @@ def test_weigher_and_max_weight_go_together() -> None:
         Queue(max_weight=5)
     with pytest.raises(TypeError, match="'weigher' must be callable, got 3"):
         Queue(weigher=3, max_weight=5)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="str"):
+    with pytest.raises(TypeError, match="'max_weight' must be an int, got '5'"):
         Queue(weigher=len, max_weight="5")  # type: ignore[arg-type]
     for bad in (0, -5):
-        with pytest.raises(ValueError, match=f"'max_weight' must be a positive int, got {bad}"):
+        with pytest.raises(
+            ValueError, match=rf"'max_weight' must be an int from 1 to 2\*\*63-1, got {bad}"
+        ):
             Queue(weigher=len, max_weight=bad)
 
 

@@ -122,7 +122,7 @@ class TestObjects(Many, ObjectCases):
 
     def test_smoke_cells(self) -> None:
         assert RingQueue(1).cells == RingQueue(1, "object").cells == "object"
-        with pytest.raises(ValueError, match="cells must be 'object' or 'int64', got 'int32'"):
+        with pytest.raises(ValueError, match="'cells' must be 'object' or 'int64', got 'int32'"):
             RingQueue(1, cells="int32")  # type: ignore[arg-type]
         with pytest.raises(TypeError):
             RingQueue(1, cells=64)  # type: ignore[arg-type]

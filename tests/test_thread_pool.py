@@ -54,7 +54,18 @@ def test_is_a_standard_executor() -> None:
         ({"initializer": 3}, TypeError, "initializer must be a callable"),
         ({"on_full": "wait"}, ValueError, "'on_full' must be .*, got 'wait'"),
         ({"max_queue": 0}, ValueError, "'max_queue' must be a positive int or None, got 0"),
-        ({"idle_timeout": "x"}, TypeError, "'timeout' must be a number"),
+        (
+            {"idle_timeout": "x"},
+            TypeError,
+            "'idle_timeout' must be a number of seconds, a timedelta or None, got 'x'",
+        ),
+        (
+            {"idle_timeout": -1},
+            ValueError,
+            "'idle_timeout' must be a non-negative duration, got -1",
+        ),
+        ({"max_workers": 1.5}, TypeError, "'max_workers' must be an int, got 1.5"),
+        ({"max_queue": "x"}, TypeError, "'max_queue' must be a positive int or None, got 'x'"),
     ],
 )
 def test_bad_arguments(arguments: Any, error: type[Exception], message: str) -> None:
@@ -504,5 +515,7 @@ def test_priorities() -> None:
         gate.opened.set()
     expected = [i for block in range(9, -1, -1) for i in range(block * 5, block * 5 + 5)]
     assert ran == [100, 101, *expected]
-    with pytest.raises(OverflowError):
+    with pytest.raises(ValueError, match=r"'priority' must be an int from -2\*\*63 to 2\*\*63-1"):
         PriorityThreadPoolExecutor(1).submit(int, priority=2**63)
+    with pytest.raises(TypeError, match="'priority' must be an int, got 'high'"):
+        PriorityThreadPoolExecutor(1).submit(int, priority="high")  # type: ignore[arg-type]

@@ -109,8 +109,8 @@ static PyObject *
 executor_submit_at(ExecutorObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static uint64_t orders; /* of all pools: only the order counts */
-    long long priority = PyLong_AsLongLong(args[0]);
-    if ((priority == -1 && PyErr_Occurred()) || check_attached(self) < 0) {
+    int64_t priority;
+    if (cxb_int64(args[0], INT64_MIN, "'priority'", &priority) < 0 || check_attached(self) < 0) {
         return NULL;
     }
     FutureObject *f = future_of_call(self, args + 1, nargs - 1, kwnames);

@@ -68,15 +68,31 @@ cxb_bind_call(const struct cxb_signature *signature, PyObject *const *args, Py_s
 }
 
 int
+cxb_int64(PyObject *object, int64_t least, const char *what, int64_t *value)
+{
+    int overflow = 0;
+    PyObject *number = PyNumber_Index(object);
+    *value = number == NULL ? -1 : PyLong_AsLongLongAndOverflow(number, &overflow);
+    bool fits = number != NULL && overflow == 0 && *value >= least;
+    if (number == NULL && PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyErr_Format(PyExc_TypeError, "%s must be an int, got %R", what, object);
+    }
+    else if (number != NULL && !fits) {
+        const char *from = least == INT64_MIN ? "-2**63" : least == 0 ? "0" : "1";
+        PyErr_Format(PyExc_ValueError, "%s must be an int from %s to 2**63-1, got %R", what, from,
+                     object);
+    }
+    Py_XDECREF(number);
+    return fits ? 0 : -1;
+}
+
+int
 cxb_max_items(PyObject *object, Py_ssize_t *max)
 {
-    *max = PyNumber_AsSsize_t(object, PyExc_OverflowError);
-    if (*max == -1 && PyErr_Occurred()) {
+    int64_t value;
+    if (cxb_int64(object, 0, "'max_items'", &value) < 0) {
         return -1;
     }
-    if (*max < 0) {
-        PyErr_Format(PyExc_ValueError, "'max_items' must be a non-negative number, got %zd", *max);
-        return -1;
-    }
+    *max = value > PY_SSIZE_T_MAX ? PY_SSIZE_T_MAX : (Py_ssize_t)value;
     return 0;
 }

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "binding/kwargs.h"
+
 #define DOC(text) PyDoc_STR(text)
 
 /* True if looking `name` up on `type` finds what `native` has. */
@@ -239,12 +241,8 @@ init_weights(QueueObject *q, PyObject *weigher, PyObject *max_weight)
         PyErr_Format(PyExc_TypeError, "'weigher' must be callable, got %R", weigher);
         return -1;
     }
-    long long most = PyLong_AsLongLong(max_weight);
-    if (most == -1 && PyErr_Occurred()) {
-        return -1;
-    }
-    if (most <= 0) {
-        PyErr_Format(PyExc_ValueError, "'max_weight' must be a positive int, got %R", max_weight);
+    int64_t most;
+    if (cxb_int64(max_weight, 1, "'max_weight'", &most) < 0) {
         return -1;
     }
     cxb_queue_drop_content(q);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "binding/queue.h"
 
+#include "binding/kwargs.h"
+
 /* What keeps less() from running Python code: exact types whose comparison is plain C. */
 static bool
 is_plain(PyObject *object)
@@ -112,17 +114,9 @@ cxb_queue_weigh(QueueObject *q, PyObject *item, int64_t *weight)
     if (result == NULL) {
         return -1;
     }
-    *weight = PyLong_AsLongLong(result);
-    if (*weight < 0) {
-        if (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_OverflowError)) {
-            PyErr_Format(PyExc_ValueError, "weigher() must return an int from 0 to 2**63-1, got %R",
-                         result);
-        }
-        Py_DECREF(result);
-        return -1;
-    }
+    int failed = cxb_int64(result, 0, "what 'weigher' returns", weight);
     Py_DECREF(result);
-    return 0;
+    return failed;
 }
 
 PyObject *

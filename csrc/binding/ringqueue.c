@@ -7,12 +7,15 @@ ringqueue_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     static char *names[] = {"capacity", "cells", NULL};
     PyObject *capacity, *cells = NULL;
     uint64_t size;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|U:RingQueue", names, &capacity, &cells)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:RingQueue", names, &capacity, &cells)) {
         return NULL;
     }
-    bool ints = cells != NULL && PyUnicode_CompareWithASCIIString(cells, "int64") == 0;
-    if (cells != NULL && !ints && PyUnicode_CompareWithASCIIString(cells, "object") != 0) {
-        PyErr_Format(PyExc_ValueError, "cells must be 'object' or 'int64', got %R", cells);
+    bool text = cells != NULL && PyUnicode_Check(cells);
+    bool ints = text && PyUnicode_CompareWithASCIIString(cells, "int64") == 0;
+    if (cells != NULL && !ints &&
+        !(text && PyUnicode_CompareWithASCIIString(cells, "object") == 0)) {
+        PyErr_Format(text ? PyExc_ValueError : PyExc_TypeError,
+                     "'cells' must be 'object' or 'int64', got %R", cells);
         return NULL;
     }
     if (!cxb_ring_capacity(capacity, "RingQueue", &size)) {

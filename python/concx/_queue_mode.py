@@ -202,9 +202,12 @@ class Condition(threading.Condition):
 def weigh(q: _Queue, item: Any) -> int:
     """The weight of an item, by the queue's `weigher`."""
     result = q._weigher(item)
-    weight = index(result)
+    try:
+        weight = index(result)
+    except TypeError:
+        raise TypeError(f"what 'weigher' returns must be an int, got {result!r}") from None
     if not 0 <= weight < 2**63:
-        raise ValueError(f"weigher() must return an int from 0 to 2**63-1, got {result!r}")
+        raise ValueError(f"what 'weigher' returns must be an int from 0 to 2**63-1, got {result!r}")
     return weight
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures._base import LOGGER
 from concurrent.futures.thread import BrokenThreadPool
 from dataclasses import dataclass
+from datetime import timedelta
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -171,21 +172,26 @@ class ThreadPoolExecutor(_core.ExecutorBase, _std.ThreadPoolExecutor):
         on_full: str = "block",
         copy_context: bool = False,
         daemon: bool = False,
-        idle_timeout: float | None = None,
+        idle_timeout: float | timedelta | None = None,
     ) -> None:
         if max_workers is None:
             count = getattr(os, "process_cpu_count", os.cpu_count)
             max_workers = min(32, (count() or 1) + 4)
         if max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
+        if not isinstance(max_workers, int):
+            raise TypeError(f"'max_workers' must be an int, got {max_workers!r}")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         if on_full not in _ON_FULL:
             raise ValueError(
                 f"'on_full' must be 'block', 'raise' or 'caller_runs', got {on_full!r}"
             )
+        if max_queue is not None and not isinstance(max_queue, int):
+            raise TypeError(f"'max_queue' must be a positive int or None, got {max_queue!r}")
         if max_queue is not None and max_queue <= 0:
             raise ValueError(f"'max_queue' must be a positive int or None, got {max_queue!r}")
+        idle_timeout = _seconds("idle_timeout", idle_timeout)
         self._max_workers = max_workers
         self._thread_name_prefix = thread_name_prefix or (
             f"ThreadPoolExecutor-{ThreadPoolExecutor._counter()}"
@@ -328,7 +334,11 @@ class ThreadPoolExecutor(_core.ExecutorBase, _std.ThreadPoolExecutor):
         return self.submit(work.run)
 
     def shutdown(
-        self, wait: bool = True, *, cancel_futures: bool = False, timeout: float | None = None
+        self,
+        wait: bool = True,
+        *,
+        cancel_futures: bool = False,
+        timeout: float | timedelta | None = None,
     ) -> None:
         """Take no more tasks and let the threads end when all have run.
 
@@ -346,11 +356,12 @@ class ThreadPoolExecutor(_core.ExecutorBase, _std.ThreadPoolExecutor):
         TimeoutError
             If threads still run after `timeout` seconds; calling again waits on.
         """
+        timeout = _seconds("timeout", timeout)
         end = None if timeout is None else monotonic() + timeout
         with self._shutdown_lock:
             self._shutdown = True
-            cancelled = _drained(self._tasks) if cancel_futures else []
             self._tasks.close()
+            cancelled = _drained(self._tasks) if cancel_futures else []
         for future in cancelled:
             if future.cancel():
                 future.set_running_or_notify_cancel()
@@ -426,6 +437,18 @@ def _drained(queue: _core.TaskQueue) -> list[_base.Future[Any]]:
         if future is None:
             return taken
         taken.append(future)
+
+
+def _seconds(name: str, value: Any) -> float | None:
+    """A duration: a number of seconds, a timedelta, or None."""
+    if value is None:
+        return None
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if not isinstance(seconds, (int, float)):
+        raise TypeError(f"'{name}' must be a number of seconds, a timedelta or None, got {value!r}")
+    if not seconds >= 0:
+        raise ValueError(f"'{name}' must be a non-negative duration, got {value!r}")
+    return seconds
 
 
 def _bar_for(iterables: tuple[Iterable[Any], ...]) -> Callable[[Iterator[_T]], Iterable[_T]]:
