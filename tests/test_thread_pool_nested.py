@@ -28,6 +28,20 @@ def test_nested_in_a_pool_of_one() -> None:
         assert len(pool._threads) == 1
 
 
+def test_a_time_out_is_kept() -> None:
+    """With one, the call is not made in place: it might take longer."""
+
+    def outer() -> tuple[int, int]:
+        inner = pool.submit(threading.get_ident)
+        with pytest.raises(TimeoutError):
+            inner.result(timeout=0)
+        return inner.result(timeout=30), threading.get_ident()
+
+    with ThreadPoolExecutor(1) as pool:
+        spare, own = pool.submit(outer).result(30)
+        assert spare != own
+
+
 def test_a_spare_thread_when_all_sleep_in_joins() -> None:
     """The task waits, but not for the queued one: nobody could run it in place."""
 

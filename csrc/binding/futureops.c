@@ -216,8 +216,9 @@ cxb_future_await(FutureObject *f, PyObject *timeout)
     if (limit_of(timeout, &limit) < 0) {
         return -1;
     }
-    if (f->pool != NULL && cxb_worker_here((TaskQueueObject *)f->pool) != NULL &&
-        cx_future_start(&f->core)) {
+    /* Not where a time-out is to be kept: then a spare worker comes, if need be. */
+    if (f->pool != NULL && limit.block && !limit.timeout.given &&
+        cxb_worker_here((TaskQueueObject *)f->pool) != NULL && cx_future_start(&f->core)) {
         cxb_task_help(f);
         return 0;
     }
