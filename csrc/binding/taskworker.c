@@ -167,12 +167,13 @@ worker_leave(TaskQueueObject *q, struct cxb_worker *worker)
 
 /* Lets others have the interpreter if this thread has had it for long. */
 static void
-give_way(uint32_t *calls, int64_t *since)
+give_way(uint32_t *calls, int64_t *since, struct cxb_later *later)
 {
     if ((++*calls & (LOOK_EVERY - 1)) == 0) {
         int64_t now = cx_now();
         if (now - *since > SLICE) {
             Py_BEGIN_ALLOW_THREADS
+            cxb_deliver_late(later);
 #if CX_WITH_GIL
             nanosleep(&(struct timespec){0, PAUSE}, NULL);
 #endif
@@ -204,7 +205,7 @@ work(TaskQueueObject *q, struct cxb_worker *worker, struct cx_waiter *waiter)
         }
         if (status == CX_OK) {
             run_next(q, worker, task, CX_WITH_GIL ? &later : NULL);
-            give_way(&calls, &since);
+            give_way(&calls, &since, &later);
             continue;
         }
         if (status == CX_CLOSED) {
