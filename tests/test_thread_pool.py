@@ -515,7 +515,9 @@ def test_priorities() -> None:
         gate.opened.set()
     expected = [i for block in range(9, -1, -1) for i in range(block * 5, block * 5 + 5)]
     assert ran == [100, 101, *expected]
-    with pytest.raises(ValueError, match=r"'priority' must be an int from -2\*\*63 to 2\*\*63-1"):
+    with pytest.raises(
+        OverflowError, match=r"'priority' must be an int from -2\*\*63 to 2\*\*63-1"
+    ):
         PriorityThreadPoolExecutor(1).submit(int, priority=2**63)
     with pytest.raises(TypeError, match="'priority' must be an int, got 'high'"):
         PriorityThreadPoolExecutor(1).submit(int, priority="high")  # type: ignore[arg-type]

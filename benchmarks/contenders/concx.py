@@ -105,3 +105,37 @@ def parallel_for() -> Contender:
     return Contender(
         "concx.native.parallel_for", "concx", ThreadPoolExecutor, style="parallel", workers=1
     )
+
+
+def atomic_int() -> Contender:
+    from concx.atomic import AtomicInt
+
+    return Contender("concx.AtomicInt", "concx", lambda _: AtomicInt())
+
+
+def counter() -> Contender:
+    from concx.atomic import Counter
+
+    return Contender("concx.Counter", "concx", lambda _: Counter())
+
+
+def shared_counter(threads: int) -> Contender:
+    from concx.atomic import Counter
+
+    name = f"concx.Counter/shared, {threads} thread{'s' * (threads > 1)}"
+    return Contender(name, "concx", lambda _: Counter(shared=True), workers=threads)
+
+
+def counter_one_thread() -> Contender:
+    return shared_counter(1)
+
+
+def counter_two_threads() -> Contender:
+    return shared_counter(2)
+
+
+def atomic_int_two_threads() -> Contender:
+    from concx.atomic import AtomicInt
+
+    name = "concx.AtomicInt/shared, 2 threads"
+    return Contender(name, "concx", lambda _: AtomicInt(shared=True), workers=2)

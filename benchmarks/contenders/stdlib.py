@@ -75,3 +75,39 @@ def calls_two_threads() -> Contender:
     return Contender(
         "two calls in two threads", None, lambda workers: None, style="calls", workers=2
     )
+
+
+class LockedInt:
+    """As one writes it without atomics."""
+
+    def __init__(self) -> None:
+        import threading
+
+        self.lock = threading.Lock()
+        self.n = 0
+
+    def increment(self) -> None:
+        with self.lock:
+            self.n += 1
+
+    def get(self) -> int:
+        return self.n
+
+
+def locked(name: str, threads: int) -> Contender:
+    return Contender(name, None, lambda _: LockedInt(), workers=threads)
+
+
+def locked_int() -> Contender:
+    return locked("int under a Lock", 1)
+
+
+def locked_int_two_threads() -> Contender:
+    return locked("int under a Lock, 2 threads", 2)
+
+
+def itertools_count() -> Contender:
+    """No counter: nobody can ask it. What a call into C costs is the floor."""
+    import itertools
+
+    return Contender("itertools.count", None, lambda _: itertools.count(), style="next")

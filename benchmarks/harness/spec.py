@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-FLOORS = ("collections.deque",)
+FLOORS = ("collections.deque", "itertools.count")
 """Contenders that show what is possible at all and are no peers: nobody can wait for them."""
 
 

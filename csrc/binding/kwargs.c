@@ -79,8 +79,8 @@ cxb_int64(PyObject *object, int64_t least, const char *what, int64_t *value)
     }
     else if (number != NULL && !fits) {
         const char *from = least == INT64_MIN ? "-2**63" : least == 0 ? "0" : "1";
-        PyErr_Format(PyExc_ValueError, "%s must be an int from %s to 2**63-1, got %R", what, from,
-                     object);
+        PyErr_Format(least == INT64_MIN ? PyExc_OverflowError : PyExc_ValueError,
+                     "%s must be an int from %s to 2**63-1, got %R", what, from, object);
     }
     Py_XDECREF(number);
     return fits ? 0 : -1;

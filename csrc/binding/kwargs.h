@@ -30,7 +30,8 @@ int cxb_bind_call(const struct cxb_signature *signature, PyObject *const *args, 
                   PyObject *kwnames, struct cxb_call *call);
 
 /* An int of 64 bits that is not less than `least` (1, 0 or INT64_MIN): 0, or -1 with an exception that
- * says what it is and names the value. */
+ * says what it is and names the value: TypeError, ValueError, or OverflowError if only 64 bits are
+ * the bound. */
 int cxb_int64(PyObject *object, int64_t least, const char *what, int64_t *value);
 
 /* `max_items`, which is not negative: 0, or -1 with an exception. */

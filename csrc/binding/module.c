@@ -18,7 +18,9 @@ static struct type_entry type_table[] = {
     ENTRY(simplequeue, true),  ENTRY(ringqueue, true),   ENTRY(spscqueue, true),
     ENTRY(stack, true),        ENTRY(ringiter, false),   ENTRY(futurebase, true),
     ENTRY(link, false),        ENTRY(countdown, true),   ENTRY(taskqueue, true),
-    ENTRY(executorbase, true), ENTRY(nativerange, true),
+    ENTRY(executorbase, true), ENTRY(nativerange, true), ENTRY(atomicint, true),
+    ENTRY(atomicfloat, true),  ENTRY(atomicflag, true),  ENTRY(atomicref, true),
+    ENTRY(counter, true),
 #undef ENTRY
 };
 

@@ -31,6 +31,11 @@ struct cxb_state {
     PyTypeObject *taskqueue_type;
     PyTypeObject *executorbase_type;
     PyTypeObject *nativerange_type;
+    PyTypeObject *atomicint_type;
+    PyTypeObject *atomicfloat_type;
+    PyTypeObject *atomicflag_type;
+    PyTypeObject *atomicref_type;
+    PyTypeObject *counter_type;
     /* from the standard library */
     PyObject *Empty, *Full, *ShutDown;
     PyObject *std_queue, *std_lifo, *std_priority; /* queue.Queue and its subclasses */
@@ -63,7 +68,9 @@ PyObject *cxb_import_once(PyObject **slot, const char *module, const char *attri
 extern PyType_Spec cxb_await_spec, cxb_loopport_spec, cxb_token_spec, cxb_reader_spec,
     cxb_queuebase_spec, cxb_simplequeue_spec, cxb_consumer_spec, cxb_ringqueue_spec,
     cxb_spscqueue_spec, cxb_stack_spec, cxb_ringiter_spec, cxb_futurebase_spec, cxb_link_spec,
-    cxb_countdown_spec, cxb_taskqueue_spec, cxb_executorbase_spec, cxb_nativerange_spec;
+    cxb_countdown_spec, cxb_taskqueue_spec, cxb_executorbase_spec, cxb_nativerange_spec,
+    cxb_atomicint_spec, cxb_atomicfloat_spec, cxb_atomicflag_spec, cxb_atomicref_spec,
+    cxb_counter_spec;
 
 /* Puts the methods of a table on a type as its own, but for those named in `without`: 0 or -1. */
 int cxb_add_methods(PyTypeObject *type, PyMethodDef *table, const char *const *without);
