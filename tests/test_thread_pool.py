@@ -223,6 +223,18 @@ def test_copy_context() -> None:
     assert var.get() == 5
 
 
+def test_nothing_imports_datetime(run_script: Callable[..., Any]) -> None:
+    """A time-out may be a timedelta; who has none need not import it, and CPython 3.13.0 crashes when
+    several interpreters do."""
+    run_script(
+        """
+        import sys
+        import concx.atomic, concx.futures, concx.native, concx.queue
+        assert "datetime" not in sys.modules
+        """
+    )
+
+
 def test_idle_threads_end() -> None:
     with ThreadPoolExecutor(2, idle_timeout=0.001) as pool:
         for _ in range(5):

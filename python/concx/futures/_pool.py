@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures._base import LOGGER
 from concurrent.futures.thread import BrokenThreadPool
 from dataclasses import dataclass
-from datetime import timedelta
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from concx import _core
 from concx.futures import _base
@@ -28,6 +27,9 @@ __all__ = [
     "PriorityThreadPoolExecutor",
     "ThreadPoolExecutor",
 ]
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 _T = TypeVar("_T")
 
@@ -443,7 +445,7 @@ def _seconds(name: str, value: Any) -> float | None:
     """A duration: a number of seconds, a timedelta, or None."""
     if value is None:
         return None
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    seconds = value.total_seconds() if hasattr(value, "total_seconds") else value
     if not isinstance(seconds, (int, float)):
         raise TypeError(f"'{name}' must be a number of seconds, a timedelta or None, got {value!r}")
     if not seconds >= 0:
