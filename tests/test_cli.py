@@ -491,6 +491,6 @@ def test_pipelines_stop_when_told(pipeline: Callable[[pipelines.Work], None]) ->
 
 @pytest.mark.parametrize("pipeline", EVERY_PIPELINE)
 def test_pipelines_raise_what_a_thread_raised(pipeline: Callable[[pipelines.Work], None]) -> None:
-    work = pipelines.Work(lambda: range(1000), lambda item: 1 // (item - 500) and (), print, print)
+    work = pipelines.Work(lambda: range(1000), lambda item: (1 // (item - 500),)[:0], print, print)
     with pytest.raises(ZeroDivisionError):
         pipeline(work)
