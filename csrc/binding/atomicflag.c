@@ -84,8 +84,7 @@ static PyObject *
 flag_compare_and_set(AtomicFlagObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     int expected, value;
-    if (nargs != 2) {
-        PyErr_Format(PyExc_TypeError, "compare_and_set() takes 2 arguments (%zd given)", nargs);
+    if (!cxb_atomic_is_pair(nargs)) {
         return NULL;
     }
     if ((expected = cxb_truth(args[0], 0)) < 0 || (value = cxb_truth(args[1], 0)) < 0) {

@@ -92,8 +92,7 @@ static PyObject *
 float_compare_and_set(AtomicFloatObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     double expected, value;
-    if (nargs != 2) {
-        PyErr_Format(PyExc_TypeError, "compare_and_set() takes 2 arguments (%zd given)", nargs);
+    if (!cxb_atomic_is_pair(nargs)) {
         return NULL;
     }
     if (to_double(args[0], "'expected'", &expected) < 0 ||

@@ -76,8 +76,7 @@ static PyObject *
 int_compare_and_set(AtomicIntObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     int64_t expected, value;
-    if (nargs != 2) {
-        PyErr_Format(PyExc_TypeError, "compare_and_set() takes 2 arguments (%zd given)", nargs);
+    if (!cxb_atomic_is_pair(nargs)) {
         return NULL;
     }
     if (cxb_int64(args[0], INT64_MIN, "'expected'", &expected) < 0 ||

@@ -77,8 +77,7 @@ replace(AtomicRefObject *self, PyObject *expected, PyObject *object)
 static PyObject *
 ref_compare_and_set(AtomicRefObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    if (nargs != 2) {
-        PyErr_Format(PyExc_TypeError, "compare_and_set() takes 2 arguments (%zd given)", nargs);
+    if (!cxb_atomic_is_pair(nargs)) {
         return NULL;
     }
     return PyBool_FromLong(replace(self, args[0], args[1]));

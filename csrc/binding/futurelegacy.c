@@ -119,14 +119,15 @@ static void
 tell_waiters(FutureObject *f)
 {
     enum cx_future_state now = cx_future_state(&f->core);
-    const char *method = now == CX_FINISHED ? "add_result"
-                         : now == CX_FAILED ? "add_exception"
-                                            : "add_cancelled";
+    const struct cxb_names *names = &f->state->names;
+    PyObject *method = now == CX_FINISHED ? names->add_result
+                       : now == CX_FAILED ? names->add_exception
+                                          : names->add_cancelled;
     PyObject *list = shim_part(f, offsetof(struct cxb_shim, waiters));
     PyObject *waiters = list == NULL ? NULL : PyList_AsTuple(list);
     for (Py_ssize_t i = 0; waiters != NULL && i < PyTuple_GET_SIZE(waiters); i++) {
         PyObject *told =
-            PyObject_CallMethod(PyTuple_GET_ITEM(waiters, i), method, "O", (PyObject *)f);
+            PyObject_CallMethodOneArg(PyTuple_GET_ITEM(waiters, i), method, (PyObject *)f);
         if (told == NULL) {
             PyErr_WriteUnraisable((PyObject *)f);
         }

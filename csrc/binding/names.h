@@ -12,7 +12,10 @@
 /* Field, text. */
 #define CXB_EACH_NAME(X)                                                                           \
     X(acquire, "acquire")                                                                          \
+    X(add_cancelled, "add_cancelled")                                                              \
     X(add_done_callback, "add_done_callback")                                                      \
+    X(add_exception, "add_exception")                                                              \
+    X(add_result, "add_result")                                                                    \
     X(args, "args")                                                                                \
     X(blocking, "_asyncio_future_blocking")                                                        \
     X(call_later, "call_later")                                                                    \

@@ -5,6 +5,7 @@
 #include "core/port.h"
 
 #include "models.h"
+#include "wakes.h"
 
 enum todo { NOTHING, SETTLES, RUNS, CANCELS, WAITS, TELLS, OBSERVES };
 
@@ -30,14 +31,6 @@ struct state {
 
 static struct state *s;
 static const struct role *roles;
-
-static void
-deliver(struct cx_wakes *wakes)
-{
-    struct cx_port *edges[CX_WAKES];
-    size_t told = cx_wakes_deliver(wakes, edges);
-    mc_check(told == 0, "nonsense wake", "there is no loop here");
-}
 
 static void
 spread(struct cx_news *news)

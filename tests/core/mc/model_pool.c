@@ -7,6 +7,7 @@
 
 #include "ledger.h"
 #include "models.h"
+#include "wakes.h"
 
 enum todo { NOTHING, SUBMITS, WORKS, CLOSES };
 
@@ -61,14 +62,6 @@ struct state {
 
 static struct state *s;
 static const struct variant *v;
-
-static void
-deliver(struct cx_wakes *wakes)
-{
-    struct cx_port *edges[CX_WAKES];
-    size_t told = cx_wakes_deliver(wakes, edges);
-    mc_check(told == 0, "nonsense wake", "there is no loop here");
-}
 
 /* False: the time was up first. */
 static bool

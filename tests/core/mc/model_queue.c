@@ -7,6 +7,7 @@
 
 #include "ledger.h"
 #include "models.h"
+#include "wakes.h"
 
 enum todo {
     NOTHING,
@@ -108,14 +109,6 @@ static void
 retain(void *item)
 {
     (void)item;
-}
-
-static void
-deliver(struct cx_wakes *wakes)
-{
-    struct cx_port *edges[CX_WAKES];
-    size_t told = cx_wakes_deliver(wakes, edges);
-    mc_check(told == 0, "nonsense wake", "there is no loop here");
 }
 
 static void

@@ -10,6 +10,7 @@
 
 #include "ledger.h"
 #include "models.h"
+#include "wakes.h"
 
 struct state {
     struct cx_ringqueue *q[2];
@@ -31,13 +32,6 @@ static const struct variant variants[] = {
 
 static struct state *s;
 static const struct variant *v;
-
-static void
-deliver(struct cx_wakes *wakes)
-{
-    struct cx_port *edges[CX_WAKES];
-    mc_check(cx_wakes_deliver(wakes, edges) == 0, "nonsense wake", "there is no loop here");
-}
 
 static bool
 get(int which)

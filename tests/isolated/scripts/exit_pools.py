@@ -11,9 +11,13 @@ import ctypes
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from concx.futures import Future, PriorityThreadPoolExecutor, ThreadPoolExecutor, as_completed
+from queue_tools import wait_until
 
 keep: list[Any] = []
 
@@ -31,7 +35,7 @@ def queued() -> None:
     done: list[int] = []
 
     def parent(number: int) -> None:
-        time.sleep(0.002)
+        time.sleep(0.002)  # not to synchronise: the exit is to find most of them still to come
         try:
             pool.submit(done.append, number)
         except RuntimeError:  # the exit has begun
@@ -161,8 +165,7 @@ def native() -> None:
     )
     pool = ThreadPoolExecutor(1, daemon=True)
     f = pool.submit_native(function, begin=1000, end=1001)
-    while not f.running():
-        time.sleep(0.001)
+    wait_until(f.running)
     keep.append(pool)
 
 

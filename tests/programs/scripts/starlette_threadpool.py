@@ -21,7 +21,7 @@ after: list[int] = []
 
 
 def in_a_thread(request: Request) -> JSONResponse:
-    time.sleep(0.001)
+    time.sleep(0.001)  # what such an endpoint does: it blocks
     number = int(request.path_params["number"])
     return JSONResponse({"twice": number * 2}, background=BackgroundTask(after.append, number))
 
