@@ -125,10 +125,11 @@ bind_methods(PyObject *module, PyObject *cls)
         }
     }
     if (!is_known) {
-        return PyErr_Format(PyExc_TypeError,
-                            "bind_methods() takes a subclass of QueueBase, FutureBase, ExecutorBase, "
-                            "MapBase or SetBase, got %R",
-                            cls);
+        return PyErr_Format(
+            PyExc_TypeError,
+            "bind_methods() takes a subclass of QueueBase, FutureBase, ExecutorBase, "
+            "MapBase or SetBase, got %R",
+            cls);
     }
     return Py_NewRef(cls);
 }
@@ -203,8 +204,7 @@ module_exec(PyObject *module)
         cxb_queue_exec(module) < 0 ||
         cxb_add_methods(state->futurebase_type, cxb_future_methods, NULL) < 0 ||
         cxb_add_methods(state->executorbase_type, cxb_executor_methods, NULL) < 0 ||
-        cxb_map_exec(module) < 0 ||
-        cxb_capi_exec(module) < 0) {
+        cxb_map_exec(module) < 0 || cxb_capi_exec(module) < 0) {
         return -1;
     }
     return 0;

@@ -43,7 +43,7 @@ struct cxb_state {
     /* from the standard library */
     PyObject *Empty, *Full, *ShutDown;
     PyObject *std_queue, *std_lifo, *std_priority; /* queue.Queue and its subclasses */
-    PyObject *missing;      /* concx.map.MISSING */
+    PyObject *missing;                             /* concx.map.MISSING */
     PyObject *flight_waits; /* thread -> the flight that it waits for; binding/mapflight.c */
     /* filled on first use */
     PyObject *queue_compat;                        /* module concx._queue_compat */
