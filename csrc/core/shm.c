@@ -41,7 +41,7 @@ int cx_kill_at, cx_kill_count, cx_fill_fails;
 void
 cx_kill_point(void)
 {
-    if (++cx_kill_count == cx_kill_at) {
+    if (cx_kill_at != 0 && cx_fetch_add_relaxed(&cx_kill_count, 1) + 1 == cx_kill_at) {
         kill(getpid(), SIGKILL);
     }
 }

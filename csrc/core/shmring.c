@@ -198,13 +198,15 @@ other_region(uint32_t used, uint64_t need, uint64_t than)
     return found;
 }
 
-/* Leaves a mark and enters another region; the tail is published with it. */
+/* Leaves a mark and enters another region, which has pages for `need` bytes then; the tail is
+ * published with it. */
 static enum cx_status
-go_on_in(struct cx_shmring *ring, struct cx_shmring_place *tail, int region)
+go_on_in(struct cx_shmring *ring, struct cx_shmring_place *tail, int region, uint64_t need)
 {
     struct cx_shmring_shared *s = ring->shared;
-    char *here = region_of(ring, tail->region), *there = region_of(ring, (uint64_t)region);
-    if (here == NULL || there == NULL || !fill(ring, tail, WORD)) {
+    struct cx_shmring_place next = {(uint64_t)region, 0, tail->messages};
+    char *here = region_of(ring, tail->region), *there = region_of(ring, next.region);
+    if (here == NULL || there == NULL || !fill(ring, tail, WORD) || !fill(ring, &next, need)) {
         return CX_OSERROR;
     }
     uint64_t word = (uint64_t)MARK << 48 | (uint64_t)region;
@@ -216,7 +218,7 @@ go_on_in(struct cx_shmring *ring, struct cx_shmring_place *tail, int region)
     while (!cx_cas_relaxed(&s->tail.used, &used, used | 1u << region)) {
     }
     CX_KILL_POINT();
-    *tail = (struct cx_shmring_place){(uint64_t)region, 0, tail->messages};
+    *tail = next;
     publish(&s->tail.cursor, tail);
     cx_store_relaxed(&s->tail.entering, 0);
     CX_KILL_POINT();
@@ -244,7 +246,7 @@ make_room(struct cx_shmring *ring, struct cx_shmring_place *tail,
         return CX_OK;
     }
     int to = shrink ? 0 : other_region(used, need + WORD, size);
-    return to < 0 ? CX_FULL : go_on_in(ring, tail, to);
+    return to < 0 ? CX_FULL : go_on_in(ring, tail, to, need);
 }
 
 static enum cx_status

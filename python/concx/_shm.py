@@ -32,7 +32,7 @@ class Segment(_core.Segment):
 
 
 def _attach_segment(fd: Any, kind: int) -> Segment:
-    return Segment.attach(fd.detach(), kind)
+    return Segment.attach(fd.detach(), kind)  # type: ignore[return-value]
 
 
 class Block(_core.Block):
