@@ -216,6 +216,10 @@ static PyObject *
 queue_empty(MpQueueObject *self, PyObject *unused)
 {
     (void)unused;
+    if (self->closed && (self->simple || self->used)) {
+        PyErr_Format(PyExc_OSError, "Queue %R is closed", self);
+        return NULL;
+    }
     return PyBool_FromLong(cx_shmring_len(&self->ring) == 0);
 }
 
@@ -312,6 +316,7 @@ static PyMethodDef queue_methods[] = {
 
 static PyMemberDef queue_members[] = {
     {"_closed", Py_T_BOOL, offsetof(MpQueueObject, closed), 0, NULL},
+    {"_simple", Py_T_BOOL, offsetof(MpQueueObject, simple), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 

@@ -13,20 +13,45 @@ typedef struct {
     uint32_t most; /* of a semaphore */
     int kind;
     bool recovers;
-    uint32_t generation; /* in which the count below was made */
+    uint32_t generation; /* of forks: in which the following was true */
+    uint32_t me;         /* this process */
     int64_t count;       /* atomic; acquired less released in this process */
     uint64_t owner;      /* atomic; the thread that acquired last */
 } LockObject;
 
-/* Of the calling thread; a thread that goes on in a forked child holds nothing there. */
+static CX_COLD void
+start_over(LockObject *self)
+{
+    self->me = cx_owner_self();
+    cx_store_relaxed(&self->count, 0);
+    self->generation = cx_fork_generation();
+}
+
+/* A thread that goes on in a forked child holds nothing there. */
+static inline void
+look_for_fork(LockObject *self)
+{
+    if (CX_UNLIKELY(self->generation != cx_fork_generation())) {
+        start_over(self);
+    }
+}
+
 static inline int64_t
 count_of(LockObject *self)
 {
-    if (CX_UNLIKELY(self->generation != cx_fork_generation())) {
-        self->generation = cx_fork_generation();
-        cx_store_relaxed(&self->count, 0);
-    }
+    look_for_fork(self);
     return cx_load_relaxed(&self->count);
+}
+
+/* Any thread may release, so without a GIL two may count at once. */
+static inline void
+add_to_count(LockObject *self, int64_t n)
+{
+#if CX_WITH_GIL
+    self->count += n;
+#else
+    (void)cx_fetch_add_relaxed(&self->count, n);
+#endif
 }
 
 static inline bool
@@ -60,7 +85,7 @@ lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         self->kind = kind;
         self->most = (uint32_t)most;
         self->recovers = recovers;
-        self->generation = cx_fork_generation();
+        start_over(self);
         if (kind == SEMAPHORE && value >= 0) {
             cx_store_relaxed(self->word, (uint32_t)value);
         }
@@ -68,7 +93,7 @@ lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
-static inline enum cx_status
+static enum cx_status
 take(LockObject *self, bool slept, uint32_t *seen)
 {
     if (self->kind == SEMAPHORE) {
@@ -113,23 +138,31 @@ acquire_slow(LockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
     }
 }
 
+static inline bool
+try_at_once(LockObject *self)
+{
+    uint32_t seen;
+    return self->kind == SEMAPHORE ? cx_shmsem_take(self->word, &seen) == CX_OK
+                                   : cx_shmlock_try(self->word, self->me);
+}
+
 static PyObject *
 lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    uint32_t seen;
+    look_for_fork(self);
     if (self->kind == RECURSIVE && is_mine(self)) {
         cx_store_relaxed(&self->count, self->count + 1);
         Py_RETURN_TRUE;
     }
-    if (nargs != 0 || kwnames != NULL || take(self, false, &seen) != CX_OK) {
+    if (nargs != 0 || kwnames != NULL || !try_at_once(self)) {
         int taken = acquire_slow(self, args, nargs, kwnames);
         if (taken <= 0) {
             return taken < 0 ? NULL : Py_NewRef(Py_False);
         }
+        look_for_fork(self);
     }
-    (void)count_of(self);
     cx_store_relaxed(&self->owner, PyThread_get_thread_ident());
-    (void)cx_fetch_add_relaxed(&self->count, 1);
+    add_to_count(self, 1);
     Py_RETURN_TRUE;
 }
 
@@ -148,12 +181,12 @@ lock_release(LockObject *self, PyObject *unused)
             Py_RETURN_NONE;
         }
     }
-    (void)count_of(self);
-    (void)cx_fetch_add_relaxed(&self->count, -1);
+    look_for_fork(self);
+    add_to_count(self, -1); /* before another thread can take it */
     bool released = self->kind == SEMAPHORE ? cx_shmsem_give(self->word, self->most)
                                             : cx_shmlock_release(self->word);
     if (!released) {
-        (void)cx_fetch_add_relaxed(&self->count, 1);
+        add_to_count(self, 1);
         PyErr_SetString(PyExc_ValueError, "semaphore or lock released too many times");
         return NULL;
     }

@@ -17,7 +17,7 @@ int
 cxb_mpqueue_open(MpQueueObject *self)
 {
     if (CX_UNLIKELY(self->closed)) {
-        PyErr_Format(PyExc_ValueError, "Queue %R is closed", self);
+        PyErr_Format(self->simple ? PyExc_OSError : PyExc_ValueError, "Queue %R is closed", self);
         return -1;
     }
     return 0;
@@ -102,6 +102,7 @@ cxb_mpqueue_put(MpQueueObject *self, const struct cx_shmring_message *messages, 
     struct cx_shmlock_busy busy = {0};
     uint64_t all = 0, put;
     bool rung = false;
+    self->used = true;
     for (;;) {
         enum cx_status status = try_put(self, messages + all, n - all, &put, &busy);
         all += put;

@@ -18,11 +18,13 @@ typedef struct {
     SegmentObject *segment;
     struct cx_shmring ring;
     bool closed; /* by this process, for itself */
+    bool simple; /* a SimpleQueue, whose twin is a pipe */
+    bool used;   /* this process has put: then the twin's close() closes its pipe */
 } MpQueueObject;
 
 /* Another thread or process is inside the ring: 0 look again, -1 an exception. */
 int cxb_mpqueue_wait_inside(const struct cx_shmlock_busy *busy);
-/* 0, or -1 with the standard ValueError. */
+/* 0, or -1 with the standard ValueError, or OSError of a SimpleQueue. */
 int cxb_mpqueue_open(MpQueueObject *self);
 PyObject *cxb_mpqueue_raise(MpQueueObject *self, enum cx_status status);
 

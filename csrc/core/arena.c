@@ -49,35 +49,46 @@ cx_arena_mine(const struct cx_arena *arena)
     return arena->shm->generation == cx_fork_generation();
 }
 
+/* Pages up to `end`, and some more. */
+static bool
+fill(struct cx_arena *arena, uint64_t end)
+{
+    uint64_t upto = (end + FILL - 1) / FILL * FILL;
+    upto = upto < arena->shm->size ? upto : arena->shm->size;
+    if (end <= arena->filled) {
+        return true;
+    }
+    if (!cx_shm_fill(arena->shm, arena->filled, upto - arena->filled)) {
+        return false;
+    }
+    arena->filled = upto;
+    return true;
+}
+
 enum cx_status
 cx_arena_take(struct cx_arena *arena, uint64_t size, struct cx_arena_block *block, bool *fresh)
 {
-    uint64_t rounded;
+    uint64_t rounded, left = arena->shm->size - arena->next;
     if (size > CX_SHM_MOST / 2) {
         return CX_FULL;
     }
     struct cx_arena_list *list = &arena->free[class_of(size, &rounded)];
     *block = (struct cx_arena_block){.size = size, .forks = cx_shm_forks()};
     *fresh = list->length == 0;
-    if (list->length > 0) {
-        block->offset = list->offsets[--list->length];
-        arena->used += rounded;
-        return CX_OK;
-    }
-    if (rounded > arena->shm->size - arena->next) {
-        return CX_FULL;
-    }
-    uint64_t end = arena->next + rounded;
-    if (end > arena->filled) {
-        uint64_t upto = (end + FILL - 1) / FILL * FILL;
-        upto = upto < arena->shm->size ? upto : arena->shm->size;
-        if (!cx_shm_fill(arena->shm, arena->filled, upto - arena->filled)) {
-            return CX_OSERROR;
+    block->offset = *fresh ? arena->next : list->offsets[list->length - 1];
+    if (*fresh && rounded > left) {
+        /* What is left is handed out once, as it is less than its class. */
+        if (size > left) {
+            return CX_FULL;
         }
-        arena->filled = upto;
+        rounded = left;
+        block->exposed = true;
     }
-    block->offset = arena->next;
-    arena->next = end;
+    if (!fill(arena, block->offset + size)) {
+        return CX_OSERROR;
+    }
+    list->length -= !*fresh;
+    arena->next += *fresh ? rounded : 0;
     arena->used += rounded;
     return CX_OK;
 }

@@ -31,6 +31,14 @@
  * caller's; without, it stays as it is until somebody releases it.  `slept`: the caller has waited,
  * so others may. */
 enum cx_status cx_shmlock_take(uint32_t *word, bool recover, bool slept, uint32_t *seen);
+/* A free lock, by its new owner; false: see cx_shmlock_take. */
+static inline bool
+cx_shmlock_try(uint32_t *word, uint32_t me)
+{
+    uint32_t expected = 0;
+    CX_KILL_POINT();
+    return cx_cas_acquire(word, &expected, me); /* LP; [L1] pairs with [L2] */
+}
 /* Frees it, whoever holds it; false: it was free. */
 bool cx_shmlock_release(uint32_t *word);
 

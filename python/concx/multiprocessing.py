@@ -459,6 +459,11 @@ class SimpleQueue(_QueueBase):
     def __new__(cls) -> SimpleQueue:
         return super().__new__(cls, _shm.ring(), 0)
 
+    def close(self) -> None:
+        """This process puts and gets no more; the others may."""
+        self._simple = True
+        super().close()
+
 
 def _new_ctype(kind: Any) -> Any:
     return sharedctypes.rebuild_ctype(kind, _shm.block(ctypes.sizeof(kind)), None)
