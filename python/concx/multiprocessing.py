@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import ctypes
 import multiprocessing
+import multiprocessing.sharedctypes as _sharedctypes
+import multiprocessing.synchronize as _synchronize
 import threading
 import time
 import types
@@ -28,7 +30,6 @@ from multiprocessing import (
     TimeoutError,
     active_children,
     allow_connection_pickling,
-    context,
     cpu_count,
     current_process,
     freeze_support,
@@ -42,9 +43,8 @@ from multiprocessing import (
     set_executable,
     set_forkserver_preload,
     set_start_method,
-    sharedctypes,
-    synchronize,
 )
+from multiprocessing.context import assert_spawning as _assert_spawning
 from typing import Any
 
 from concx import _core, _shm
@@ -91,7 +91,7 @@ __all__ = [
     "set_start_method",
 ]
 
-SEM_VALUE_MAX = 2**31 - 1
+_SEM_VALUE_MAX = 2**31 - 1
 _RECURSIVE, _SEMAPHORE, _LOCK = range(3)
 _LOCK_BYTES, _LINE_BYTES = 64, 2048
 
@@ -116,7 +116,7 @@ class _LockBase(_core.LockBase):
     _kind = _LOCK
 
     def __reduce__(self) -> tuple[Any, ...]:
-        context.assert_spawning(self)
+        _assert_spawning(self)
         most = self.maxvalue if self._kind == _SEMAPHORE else 1
         arguments = (self._block(), self._kind, None, most, self._recovers)
         return _rebuild, (_core.LockBase, type(self), arguments, getattr(self, "__dict__", None))
@@ -144,7 +144,7 @@ class Lock(_LockBase):
         recovers = _recovers(on_owner_death)
         return super().__new__(cls, _shm.slot(_LOCK_BYTES), _LOCK, None, 1, recovers)
 
-    __repr__ = synchronize.Lock.__repr__  # type: ignore[assignment]
+    __repr__ = _synchronize.Lock.__repr__  # type: ignore[assignment]
 
 
 @_core.bind_methods
@@ -169,7 +169,7 @@ class RLock(_LockBase):
         recovers = _recovers(on_owner_death)
         return super().__new__(cls, _shm.slot(_LOCK_BYTES), _RECURSIVE, None, 1, recovers)
 
-    __repr__ = synchronize.RLock.__repr__  # type: ignore[assignment]
+    __repr__ = _synchronize.RLock.__repr__  # type: ignore[assignment]
 
 
 @_core.bind_methods
@@ -188,13 +188,13 @@ class Semaphore(_LockBase):
     _kind = _SEMAPHORE
 
     def __new__(cls, value: int = 1) -> Semaphore:
-        return super().__new__(cls, _shm.slot(_LOCK_BYTES), _SEMAPHORE, value, SEM_VALUE_MAX)
+        return super().__new__(cls, _shm.slot(_LOCK_BYTES), _SEMAPHORE, value, _SEM_VALUE_MAX)
 
     def get_value(self) -> int:
         """How often it can be acquired now."""
         return self._get_value()
 
-    __repr__ = synchronize.Semaphore.__repr__  # type: ignore[assignment]
+    __repr__ = _synchronize.Semaphore.__repr__  # type: ignore[assignment]
 
 
 @_core.bind_methods
@@ -211,7 +211,7 @@ class BoundedSemaphore(Semaphore):
     def __new__(cls, value: int = 1) -> BoundedSemaphore:
         return _LockBase.__new__(cls, _shm.slot(_LOCK_BYTES), _SEMAPHORE, value, value)
 
-    __repr__ = synchronize.BoundedSemaphore.__repr__  # type: ignore[assignment]
+    __repr__ = _synchronize.BoundedSemaphore.__repr__  # type: ignore[assignment]
 
 
 class Condition:
@@ -229,7 +229,7 @@ class Condition:
         self.__setstate__((lock or RLock(), _shm.slot(_LINE_BYTES)))
 
     def __getstate__(self) -> tuple[Any, Any]:
-        context.assert_spawning(self)
+        _assert_spawning(self)
         return self._lock, self._line._block()
 
     def __setstate__(self, state: tuple[Any, Any]) -> None:
@@ -287,7 +287,7 @@ class Condition:
 
     def notify_all(self) -> None:
         """Wake all."""
-        self.notify(SEM_VALUE_MAX)
+        self.notify(_SEM_VALUE_MAX)
 
     def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
         """Wait until ``predicate()`` is true, and return it."""
@@ -317,7 +317,7 @@ class Event(_core.EventBase):
         return super().__new__(cls, _shm.slot(_LOCK_BYTES))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        context.assert_spawning(self)
+        _assert_spawning(self)
         attributes = getattr(self, "__dict__", None)
         return _rebuild, (_core.EventBase, type(self), (self._block(),), attributes)
 
@@ -347,7 +347,7 @@ class Barrier(threading.Barrier):
         self._array = self._block.create_memoryview().cast("i")
 
     def __getstate__(self) -> tuple[Any, ...]:
-        context.assert_spawning(self)
+        _assert_spawning(self)
         return self._parties, self._action, self._timeout, self._cond, self._block
 
     @property
@@ -371,7 +371,7 @@ class _QueueBase(_core.MpQueueBase):
     __slots__ = ("__weakref__",)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        context.assert_spawning(self)
+        _assert_spawning(self)
         attributes = getattr(self, "__dict__", None)
         return _rebuild, (_core.MpQueueBase, type(self), (self._segment(),), attributes)
 
@@ -466,12 +466,12 @@ class SimpleQueue(_QueueBase):
 
 
 def _new_ctype(kind: Any) -> Any:
-    return sharedctypes.rebuild_ctype(kind, _shm.block(ctypes.sizeof(kind)), None)
+    return _sharedctypes.rebuild_ctype(kind, _shm.block(ctypes.sizeof(kind)), None)
 
 
 def RawValue(typecode_or_type: Any, *args: Any) -> Any:
     """A ctypes object in shared memory, without a lock."""
-    kind = sharedctypes.typecode_to_type.get(typecode_or_type, typecode_or_type)
+    kind = _sharedctypes.typecode_to_type.get(typecode_or_type, typecode_or_type)
     obj = _new_ctype(kind)
     obj.__init__(*args)
     return obj
@@ -479,7 +479,7 @@ def RawValue(typecode_or_type: Any, *args: Any) -> Any:
 
 def RawArray(typecode_or_type: Any, size_or_initializer: int | Iterable[Any]) -> Any:
     """A ctypes array in shared memory, without a lock."""
-    kind = sharedctypes.typecode_to_type.get(typecode_or_type, typecode_or_type)
+    kind = _sharedctypes.typecode_to_type.get(typecode_or_type, typecode_or_type)
     if isinstance(size_or_initializer, int):
         return _new_ctype(kind * size_or_initializer)
     values = tuple(size_or_initializer)
@@ -495,7 +495,7 @@ def _synchronized(obj: Any, lock: Any) -> Any:
         lock = RLock()
     if not hasattr(lock, "acquire"):
         raise AttributeError(f"{lock!r} has no method 'acquire'")
-    return sharedctypes.synchronized(obj, lock)
+    return _sharedctypes.synchronized(obj, lock)
 
 
 def Value(typecode_or_type: Any, *args: Any, lock: Any = True) -> Any:
