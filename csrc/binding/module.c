@@ -121,10 +121,11 @@ bind_methods(PyObject *module, PyObject *cls)
             return added < 0 ? NULL : Py_NewRef(cls);
         }
     }
-    PyErr_Format(PyExc_TypeError,
-                 "bind_methods() takes a subclass of QueueBase, FutureBase, ExecutorBase, LockBase, "
-                 "EventBase or MpQueueBase, got %R",
-                 cls);
+    PyErr_Format(
+        PyExc_TypeError,
+        "bind_methods() takes a subclass of QueueBase, FutureBase, ExecutorBase, LockBase, "
+        "EventBase or MpQueueBase, got %R",
+        cls);
     return NULL;
 }
 
@@ -180,8 +181,9 @@ add_exceptions(PyObject *module, struct cxb_state *state)
     state->SegmentDamaged = PyErr_NewExceptionWithDoc(
         "concx.shm.SegmentDamaged", "Shared memory holds what concx has not written.",
         PyExc_RuntimeError, NULL);
-    if (state->OwnerDied == NULL || state->SegmentDamaged == NULL || state->Empty == NULL || state->Full == NULL || state->ShutDown == NULL ||
-        state->std_queue == NULL || state->std_lifo == NULL || state->std_priority == NULL) {
+    if (state->OwnerDied == NULL || state->SegmentDamaged == NULL || state->Empty == NULL ||
+        state->Full == NULL || state->ShutDown == NULL || state->std_queue == NULL ||
+        state->std_lifo == NULL || state->std_priority == NULL) {
         return -1;
     }
     return PyModule_AddObjectRef(module, "Empty", state->Empty) < 0 ||

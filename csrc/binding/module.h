@@ -44,7 +44,7 @@ struct cxb_state {
     PyTypeObject *mpqueue_type;
     /* from the standard library */
     PyObject *Empty, *Full, *ShutDown;
-    PyObject *OwnerDied, *SegmentDamaged; /* made here */
+    PyObject *OwnerDied, *SegmentDamaged;          /* made here */
     PyObject *std_queue, *std_lifo, *std_priority; /* queue.Queue and its subclasses */
     /* filled on first use */
     PyObject *queue_compat;                        /* module concx._queue_compat */

@@ -20,8 +20,8 @@ pickle_all(MpQueueObject *self, PyObject *items, Py_buffer *views,
         if (failed < 0) {
             return -1;
         }
-        messages[*n] = (struct cx_shmring_message){views[*n].buf, (uint64_t)views[*n].len,
-                                                   CXB_MESSAGE_PICKLE};
+        messages[*n] =
+            (struct cx_shmring_message){views[*n].buf, (uint64_t)views[*n].len, CXB_MESSAGE_PICKLE};
     }
     return 0;
 }
@@ -95,9 +95,9 @@ take_many(MpQueueObject *self, PyObject *list, Py_ssize_t most, int64_t deadline
     char *space = PyMem_Malloc(bytes);
     while (space != NULL && PyList_GET_SIZE(list) < most) {
         Py_ssize_t left = most - PyList_GET_SIZE(list);
-        enum cx_status status = cx_shmring_take(&self->ring, space, bytes, taken,
-                                                left < BATCH ? (uint64_t)left : BATCH, &got,
-                                                &getting.busy);
+        enum cx_status status =
+            cx_shmring_take(&self->ring, space, bytes, taken, left < BATCH ? (uint64_t)left : BATCH,
+                            &got, &getting.busy);
         if (status == CX_OK) {
             getting.deadline = 0;
             if (append_all(self, list, taken, got) < 0) {
@@ -160,8 +160,9 @@ queue_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     PyObject *segment, *most_object = Py_None;
     int64_t most = 0;
     struct cxb_state *state = cxb_state_of_type(type);
-    if (state == NULL || !PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:MpQueueBase", names,
-                                                      &segment, &most_object) ||
+    if (state == NULL ||
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:MpQueueBase", names, &segment,
+                                     &most_object) ||
         (most_object != Py_None && cxb_int64(most_object, 0, "'maxsize'", &most) < 0)) {
         return NULL;
     }
@@ -306,11 +307,13 @@ static PyMethodDef queue_methods[] = {
     {"_task_done", (PyCFunction)queue_task_done, METH_NOARGS,
      DOC("_task_done($self)\n--\n\nOne message is finished with.")},
     {"_join", CXB_FASTCALL(queue_join),
-     DOC("_join($self, timeout=None)\n--\n\nWait until all are finished with; False if not in time.")},
+     DOC("_join($self, timeout=None)\n--\n\nWait until all are finished with; False if not in "
+         "time.")},
     {"shutdown", (PyCFunction)queue_shutdown, METH_NOARGS,
      DOC("shutdown($self)\n--\n\nLet no process put any more; get() raises queue.ShutDown once the "
          "queue is empty.")},
-    {"_segment", (PyCFunction)queue_segment, METH_NOARGS, DOC("_segment($self)\n--\n\nWhere it is.")},
+    {"_segment", (PyCFunction)queue_segment, METH_NOARGS,
+     DOC("_segment($self)\n--\n\nWhere it is.")},
     {NULL, NULL, 0, NULL},
 };
 

@@ -96,8 +96,7 @@ static PyMethodDef event_methods[] = {
 
 static PyType_Slot event_slots[] = {
     {Py_tp_new, event_new},
-    {Py_tp_doc,
-     (void *)DOC("EventBase(block)\n--\n\nThe base of an event between processes.")},
+    {Py_tp_doc, (void *)DOC("EventBase(block)\n--\n\nThe base of an event between processes.")},
     {Py_tp_methods, event_methods},
     {Py_tp_traverse, cxb_blocked_traverse},
     {Py_tp_dealloc, cxb_blocked_dealloc},

@@ -241,8 +241,7 @@ lock_is_mine(LockObject *self, PyObject *unused)
 static uint32_t
 value_of(LockObject *self)
 {
-    return self->kind == SEMAPHORE ? cx_shmsem_value(self->word)
-                                   : cx_load_acquire(self->word) == 0;
+    return self->kind == SEMAPHORE ? cx_shmsem_value(self->word) : cx_load_acquire(self->word) == 0;
 }
 
 static PyObject *
@@ -284,8 +283,7 @@ PyMethodDef cxb_mplock_methods[] = {
     {"acquire", CXB_FASTCALL(lock_acquire),
      DOC("acquire($self, block=True, timeout=None)\n--\n\n"
          "Take it; False if it was not free within `timeout` seconds.")},
-    {"release", (PyCFunction)lock_release, METH_NOARGS,
-     DOC("release($self)\n--\n\nGive it back.")},
+    {"release", (PyCFunction)lock_release, METH_NOARGS, DOC("release($self)\n--\n\nGive it back.")},
     {"__enter__", (PyCFunction)lock_enter, METH_NOARGS, DOC("__enter__($self)\n--\n\nTake it.")},
     {"__exit__", (PyCFunction)(void (*)(void))lock_exit, METH_FASTCALL,
      DOC("__exit__($self, *exc)\n--\n\nGive it back.")},

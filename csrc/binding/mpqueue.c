@@ -61,11 +61,12 @@ cxb_mpqueue_dumps(struct cxb_state *state, PyObject *object)
 }
 
 PyObject *
-cxb_mpqueue_loads(struct cxb_state *state, const struct cx_shmring_message *message, PyObject *whole)
+cxb_mpqueue_loads(struct cxb_state *state, const struct cx_shmring_message *message,
+                  PyObject *whole)
 {
-    PyObject *bytes = whole != NULL ? Py_NewRef(whole)
-                                    : PyBytes_FromStringAndSize(message->data,
-                                                                (Py_ssize_t)message->length);
+    PyObject *bytes = whole != NULL
+                          ? Py_NewRef(whole)
+                          : PyBytes_FromStringAndSize(message->data, (Py_ssize_t)message->length);
     if (bytes == NULL || message->kind == CXB_MESSAGE_BYTES) {
         return bytes;
     }
@@ -168,8 +169,7 @@ queue_put(MpQueueObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
     else if (cxb_bind(&signature, args, nargs, kwnames, out) < 0) {
         return NULL;
     }
-    PyObject *data =
-        cxb_mpqueue_open(self) < 0 ? NULL : cxb_mpqueue_dumps(self->state, out[0]);
+    PyObject *data = cxb_mpqueue_open(self) < 0 ? NULL : cxb_mpqueue_dumps(self->state, out[0]);
     PyObject *done =
         data == NULL ? NULL : put_message(self, data, CXB_MESSAGE_PICKLE, out[1], out[2]);
     Py_XDECREF(data);
@@ -300,9 +300,8 @@ get_with(MpQueueObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject 
     const struct cxb_signature signature = {name, 0, {"block", "timeout", NULL}};
     PyObject *out[2] = {NULL};
     int64_t deadline = CX_FOREVER;
-    if ((nargs != 0 || kwnames != NULL) &&
-        (cxb_bind(&signature, args, nargs, kwnames, out) < 0 ||
-         cxb_mp_deadline(out[0], out[1], &deadline) < 0)) {
+    if ((nargs != 0 || kwnames != NULL) && (cxb_bind(&signature, args, nargs, kwnames, out) < 0 ||
+                                            cxb_mp_deadline(out[0], out[1], &deadline) < 0)) {
         return NULL;
     }
     return cxb_mpqueue_open(self) < 0 ? NULL : take_one(self, deadline, raw);

@@ -226,7 +226,8 @@ cxb_blocked_new(PyTypeObject *type, PyObject *block, uint64_t size)
     if (state == NULL) {
         return NULL;
     }
-    if (!PyObject_TypeCheck(block, state->block_type) || ((BlockObject *)block)->block.size < size) {
+    if (!PyObject_TypeCheck(block, state->block_type) ||
+        ((BlockObject *)block)->block.size < size) {
         PyErr_Format(PyExc_TypeError, "expected a Block of %llu bytes, got %R",
                      (unsigned long long)size, block);
         return NULL;

@@ -239,8 +239,7 @@ cx_shm_close(struct cx_shm *shm)
 void *
 cx_shm_map(struct cx_shm *shm, uint64_t offset, uint64_t length)
 {
-    void *at =
-        mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, shm->fd, (off_t)offset);
+    void *at = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, shm->fd, (off_t)offset);
     if (at == MAP_FAILED) {
         shm->error = errno;
         return NULL;

@@ -75,7 +75,8 @@ cx_shmcond_leave(struct cx_shmcond *cond, int cell, uint32_t seen)
         return cx_load_acquire(&cond->crowd) != seen;
     }
     CX_KILL_POINT();
-    uint32_t was = cx_xchg_acq_rel(&cond->cells[cell].word, FREE); /* LP; [C2] pairs with [C1], [C3] */
+    uint32_t was =
+        cx_xchg_acq_rel(&cond->cells[cell].word, FREE); /* LP; [C2] pairs with [C1], [C3] */
     CX_KILL_POINT();
     return was == NOTIFIED;
 }

@@ -425,7 +425,8 @@ take_all(struct cx_shmring *ring, struct cx_shmring_place *head, void *space, ui
         }
         char *region = ring->regions[head->region];
         copy_out(region, size_of(head->region), head->position + WORD, (char *)space + at, length);
-        taken[*got] = (struct cx_shmring_message){(char *)space + at, length, (uint32_t)(word >> 48)};
+        taken[*got] =
+            (struct cx_shmring_message){(char *)space + at, length, (uint32_t)(word >> 48)};
         at += length;
         head->position += padded(length);
         head->messages++;

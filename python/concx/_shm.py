@@ -7,7 +7,7 @@ from typing import Any
 
 from concx import _core
 
-__all__ = ["Block", "DATA", "RING", "SYNC", "Segment", "block", "dumps", "ring", "slot"]
+__all__ = ["DATA", "RING", "SYNC", "Block", "Segment", "block", "dumps", "ring", "slot"]
 
 SYNC, RING, DATA = 1, 2, 3
 """What a segment holds: locks and the like, a queue's messages, or data."""

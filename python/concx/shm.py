@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import _posixshmem
 import functools
 import importlib
 import math
@@ -20,8 +21,6 @@ from dataclasses import dataclass
 from multiprocessing import context, reduction, resource_tracker, shared_memory
 from typing import Any
 from weakref import WeakValueDictionary
-
-import _posixshmem
 
 from concx import _shm
 from concx._core import SegmentDamaged
@@ -154,7 +153,9 @@ def _array_type() -> Any:
         def __array_finalize__(self, source: Any) -> None:
             self._block = getattr(source, "_block", None)
 
-        def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        def __array_wrap__(
+            self, array: Any, context: Any = None, return_scalar: bool = False
+        ) -> Any:
             if array is self:
                 return array
             return array[()] if return_scalar else numpy.asarray(array)

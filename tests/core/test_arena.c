@@ -90,7 +90,8 @@ test_full(void)
     cx_fill_fails = 0;
     CHECK_EQ(cx_arena_take(&arena, 1 << 19, &block, &fresh), CX_OK);
     CHECK_EQ(cx_arena_take(&arena, 1 << 19, &block, &fresh), CX_FULL); /* the header takes some */
-    CHECK_EQ(cx_arena_take(&arena, 520000, &block, &fresh), CX_OK); /* the rest, though its class is more */
+    CHECK_EQ(cx_arena_take(&arena, 520000, &block, &fresh),
+             CX_OK); /* the rest, though its class is more */
     CHECK_EQ(block.offset + 520000 <= shm.size, true);
     CHECK_EQ(cx_arena_take(&arena, 64, &block, &fresh), CX_FULL);
     cx_arena_fini(&arena);

@@ -300,7 +300,12 @@ test_fuzz(void)
         }
         words = (uint64_t *)(void *)ring.shared;
         for (uint32_t i = 1 + rng_below(&rng, 4); i > 0; i--) {
-            uint64_t odd[] = {0, 1, 17, UINT64_MAX, rng_next(&rng), UINT64_C(1) << rng_below(&rng, 64),
+            uint64_t odd[] = {0,
+                              1,
+                              17,
+                              UINT64_MAX,
+                              rng_next(&rng),
+                              UINT64_C(1) << rng_below(&rng, 64),
                               8 * rng_below(&rng, 1 << 20)};
             uint64_t what = odd[rng_below(&rng, 7)];
             if (rng_below(&rng, 3) == 0) { /* in the messages */

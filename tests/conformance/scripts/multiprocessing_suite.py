@@ -52,9 +52,10 @@ def swap() -> None:
     suite._TestCondition.check_invariant = check_invariant
     suite.install_tests_in_module_dict(globals(), METHOD, only_type="processes")
     for name in list(globals()):
-        if name.startswith("WithProcesses") and name.removeprefix(
-            "WithProcessesTest"
-        ) not in CLASSES:
+        if (
+            name.startswith("WithProcesses")
+            and name.removeprefix("WithProcessesTest") not in CLASSES
+        ):
             del globals()[name]
 
     class TestSimpleQueue(suite.TestSimpleQueue):  # type: ignore[misc, name-defined]
