@@ -177,7 +177,7 @@ def test_mpmc(method: str) -> None:
         worker.result()
     for child in children:
         child.join(LIMIT)
-    assert sorted(got[0] + got[1]) == sorted(sum(ranges, []))
+    assert sorted(got[0] + got[1]) == sorted(item for items in ranges for item in items)
     for half in got:
         for number in range(4):
             mine = [i for sender, i in half if sender == number]

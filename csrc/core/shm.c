@@ -149,6 +149,13 @@ is_sealed(int fd)
 
 #endif
 
+static uint64_t
+page_size(void)
+{
+    long page = sysconf(_SC_PAGESIZE);
+    return page > 0 ? (uint64_t)page : 4096;
+}
+
 static bool
 map_start(struct cx_shm *shm, uint64_t mapped)
 {
@@ -163,7 +170,7 @@ map_start(struct cx_shm *shm, uint64_t mapped)
 enum cx_status
 cx_shm_create(struct cx_shm *shm, uint32_t kind, uint64_t size, uint64_t mapped)
 {
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t page = page_size();
     *shm = (struct cx_shm){.fd = -1, .kind = kind};
     if (size > CX_SHM_MOST) {
         shm->error = EFBIG;
@@ -197,7 +204,7 @@ enum cx_status
 cx_shm_attach(struct cx_shm *shm, int fd, uint32_t kind, uint64_t mapped)
 {
     struct stat st;
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t page = page_size();
     *shm = (struct cx_shm){.fd = fd, .kind = kind};
     if (fstat(fd, &st) < 0) {
         return refused(shm);

@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 
 #define START UINT64_C(65536) /* of region 0; a multiple of every page size */
-#define WORD 8                /* messages are aligned to it; a message's first word */
+#define WORD UINT64_C(8)      /* messages are aligned to it; a message's first word */
 #define FILL UINT64_C(65536)
 #define KEEP (UINT64_C(1) << 26) /* a region larger than that gives its pages back when left */
 #define LENGTH ((UINT64_C(1) << 48) - 1)
@@ -412,7 +412,7 @@ static enum cx_status
 take_all(struct cx_shmring *ring, struct cx_shmring_place *head, void *space, uint64_t bytes,
          struct cx_shmring_message *taken, uint64_t n, uint64_t *got)
 {
-    uint64_t word, at = 0;
+    uint64_t word = 0, at = 0;
     while (*got < n) {
         enum cx_status status = first_word(ring, head, &word);
         uint64_t length = word & LENGTH;
