@@ -18,7 +18,7 @@ OWN_BYTES = 1 << 16  # a block as large as this gets a segment of its own
 
 def dumps(obj: Any) -> memoryview:
     """What `multiprocessing` would send for the object."""
-    return reduction.ForkingPickler.dumps(obj)  # type: ignore[no-any-return]
+    return reduction.ForkingPickler.dumps(obj)
 
 
 class Segment(_core.Segment):
@@ -32,7 +32,7 @@ class Segment(_core.Segment):
 
 
 def _attach_segment(fd: Any, kind: int) -> Segment:
-    return Segment.attach(fd.detach(), kind)  # type: ignore[return-value]
+    return Segment.attach(fd.detach(), kind)
 
 
 class Block(_core.Block):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import multiprocessing
-import multiprocessing.sharedctypes as _sharedctypes
+import multiprocessing.sharedctypes
 import multiprocessing.synchronize as _synchronize
 import threading
 import time
@@ -49,6 +49,8 @@ from typing import Any
 
 from concx import _core, _shm
 from concx._core import OwnerDied
+
+_sharedctypes: Any = multiprocessing.sharedctypes  # more of it is used than is typed
 
 __all__ = [
     "Array",
@@ -144,7 +146,7 @@ class Lock(_LockBase):
         recovers = _recovers(on_owner_death)
         return super().__new__(cls, _shm.slot(_LOCK_BYTES), _LOCK, None, 1, recovers)
 
-    __repr__ = _synchronize.Lock.__repr__  # type: ignore[assignment]
+    __repr__ = _synchronize.Lock.__repr__
 
 
 @_core.bind_methods
@@ -169,7 +171,7 @@ class RLock(_LockBase):
         recovers = _recovers(on_owner_death)
         return super().__new__(cls, _shm.slot(_LOCK_BYTES), _RECURSIVE, None, 1, recovers)
 
-    __repr__ = _synchronize.RLock.__repr__  # type: ignore[assignment]
+    __repr__ = _synchronize.RLock.__repr__
 
 
 @_core.bind_methods
@@ -194,7 +196,7 @@ class Semaphore(_LockBase):
         """How often it can be acquired now."""
         return self._get_value()
 
-    __repr__ = _synchronize.Semaphore.__repr__  # type: ignore[assignment]
+    __repr__ = _synchronize.Semaphore.__repr__
 
 
 @_core.bind_methods
@@ -211,7 +213,7 @@ class BoundedSemaphore(Semaphore):
     def __new__(cls, value: int = 1) -> BoundedSemaphore:
         return _LockBase.__new__(cls, _shm.slot(_LOCK_BYTES), _SEMAPHORE, value, value)
 
-    __repr__ = _synchronize.BoundedSemaphore.__repr__  # type: ignore[assignment]
+    __repr__ = _synchronize.BoundedSemaphore.__repr__
 
 
 class Condition:
@@ -352,7 +354,7 @@ class Barrier(threading.Barrier):
 
     @property
     def _state(self) -> int:
-        return self._array[0]
+        return int(self._array[0])
 
     @_state.setter
     def _state(self, value: int) -> None:
@@ -360,7 +362,7 @@ class Barrier(threading.Barrier):
 
     @property
     def _count(self) -> int:
-        return self._array[1]
+        return int(self._array[1])
 
     @_count.setter
     def _count(self, value: int) -> None:
@@ -379,7 +381,7 @@ class _QueueBase(_core.MpQueueBase):
         """This process puts and gets no more; the others may."""
         self._closed = True
 
-    __class_getitem__ = classmethod(types.GenericAlias)
+    __class_getitem__: Any = classmethod(types.GenericAlias)
 
 
 @_core.bind_methods

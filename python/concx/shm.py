@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-import _posixshmem
+import _posixshmem  # type: ignore[import-not-found]
 import functools
 import importlib
 import math
