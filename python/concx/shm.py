@@ -89,7 +89,7 @@ class Arena:
         OSError
             If there is no memory.
         """
-        return memoryview(_shm.Block(self._segment, size))
+        return _shm.Block(self._segment, size).create_memoryview()
 
     def empty(self, shape: Any, dtype: Any = float) -> Any:
         """A NumPy array in the arena, its contents whatever they were; see `shared_empty`."""
