@@ -34,7 +34,7 @@ take(BlockObject *self, uint64_t size, bool zero)
     SegmentObject *segment = self->segment;
     bool fresh;
     cx_lock_acquire(&segment->lock);
-    enum cx_status status = cx_arena_take(&segment->arena, size, &self->block, &fresh);
+    enum cx_status status = cx_shmarena_take(&segment->arena, size, &self->block, &fresh);
     cx_lock_release(&segment->lock);
     if (status == CX_OK) {
         self->at = segment->shm.base + self->block.offset;
@@ -62,7 +62,7 @@ block_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (self == NULL) {
         return NULL;
     }
-    if (!cx_arena_mine(&self->segment->arena)) {
+    if (!cx_shmarena_mine(&self->segment->arena)) {
         status = CX_FULL;
     }
     else if ((uint64_t)size >= LARGE) {
@@ -109,7 +109,7 @@ block_attach(PyTypeObject *type, PyObject *args)
         Py_DECREF(self);
         return NULL;
     }
-    self->block = (struct cx_arena_block){.offset = offset, .size = size, .exposed = true};
+    self->block = (struct cx_shmarena_block){.offset = offset, .size = size, .exposed = true};
     self->at = shm->base + offset;
     return (PyObject *)self;
 }
@@ -122,9 +122,9 @@ block_dealloc(BlockObject *self)
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
-    if (self->mine && cx_arena_mine(&self->segment->arena)) {
+    if (self->mine && cx_shmarena_mine(&self->segment->arena)) {
         cx_lock_acquire(&self->segment->lock);
-        cx_arena_give(&self->segment->arena, &self->block);
+        cx_shmarena_give(&self->segment->arena, &self->block);
         cx_lock_release(&self->segment->lock);
     }
     Py_XDECREF(self->segment);

@@ -63,7 +63,7 @@ segment_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         Py_DECREF(self);
         return NULL;
     }
-    cx_arena_init(&self->arena, &self->shm);
+    cx_shmarena_init(&self->arena, &self->shm);
     return (PyObject *)self;
 }
 
@@ -87,7 +87,7 @@ segment_attach(PyTypeObject *type, PyObject *args)
         Py_DECREF(self);
         return NULL;
     }
-    cx_arena_init(&self->arena, &self->shm);
+    cx_shmarena_init(&self->arena, &self->shm);
     self->arena.next = self->shm.size; /* another process hands blocks out */
     return (PyObject *)self;
 }
@@ -100,7 +100,7 @@ segment_dealloc(SegmentObject *self)
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
-    cx_arena_fini(&self->arena);
+    cx_shmarena_fini(&self->arena);
     cx_shm_close(&self->shm);
     type->tp_free(self);
     Py_DECREF(type);
@@ -155,7 +155,7 @@ static PyObject *
 segment_mine(SegmentObject *self, void *unused)
 {
     (void)unused;
-    return PyBool_FromLong(self->arena.next < self->shm.size && cx_arena_mine(&self->arena));
+    return PyBool_FromLong(self->arena.next < self->shm.size && cx_shmarena_mine(&self->arena));
 }
 
 static PyMethodDef segment_methods[] = {

@@ -8,14 +8,14 @@
 #define CX_BINDING_SHMSEGMENT_H
 
 #include "binding/module.h"
-#include "core/arena.h"
+#include "core/shmarena.h"
 #include "core/lock.h"
 
 typedef struct {
     PyObject_HEAD
     struct cxb_state *state;
     struct cx_shm shm;
-    struct cx_arena arena;
+    struct cx_shmarena arena;
     struct cx_lock lock; /* of the arena */
     PyObject *weakrefs;
 } SegmentObject;
@@ -23,7 +23,7 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     SegmentObject *segment;
-    struct cx_arena_block block;
+    struct cx_shmarena_block block;
     char *at;
     bool mine; /* handed out by this process, or by the one that it was forked from */
     PyObject *weakrefs;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "core/arena.h"
+#include "core/shmarena.h"
 
 #include <stdlib.h>
 
@@ -28,30 +28,30 @@ class_of(uint64_t size, uint64_t *rounded)
 }
 
 void
-cx_arena_init(struct cx_arena *arena, struct cx_shm *shm)
+cx_shmarena_init(struct cx_shmarena *arena, struct cx_shm *shm)
 {
-    *arena = (struct cx_arena){.shm = shm, .next = CX_SHM_HEADER};
+    *arena = (struct cx_shmarena){.shm = shm, .next = CX_SHM_HEADER};
     arena->filled = (uint64_t)4096; /* the header's page, at least */
 }
 
 void
-cx_arena_fini(struct cx_arena *arena)
+cx_shmarena_fini(struct cx_shmarena *arena)
 {
-    for (int i = 0; i < CX_ARENA_CLASSES; i++) {
+    for (int i = 0; i < CX_SHMARENA_CLASSES; i++) {
         free(arena->free[i].offsets);
-        arena->free[i] = (struct cx_arena_list){0};
+        arena->free[i] = (struct cx_shmarena_list){0};
     }
 }
 
 bool
-cx_arena_mine(const struct cx_arena *arena)
+cx_shmarena_mine(const struct cx_shmarena *arena)
 {
     return arena->shm->generation == cx_fork_generation();
 }
 
 /* Pages up to `end`, and some more. */
 static bool
-fill(struct cx_arena *arena, uint64_t end)
+fill(struct cx_shmarena *arena, uint64_t end)
 {
     uint64_t upto = (end + FILL - 1) / FILL * FILL;
     upto = upto < arena->shm->size ? upto : arena->shm->size;
@@ -66,14 +66,15 @@ fill(struct cx_arena *arena, uint64_t end)
 }
 
 enum cx_status
-cx_arena_take(struct cx_arena *arena, uint64_t size, struct cx_arena_block *block, bool *fresh)
+cx_shmarena_take(struct cx_shmarena *arena, uint64_t size, struct cx_shmarena_block *block,
+                 bool *fresh)
 {
     uint64_t rounded, left = arena->shm->size - arena->next;
     if (size > CX_SHM_MOST / 2) {
         return CX_FULL;
     }
-    struct cx_arena_list *list = &arena->free[class_of(size, &rounded)];
-    *block = (struct cx_arena_block){.size = size, .forks = cx_shm_forks()};
+    struct cx_shmarena_list *list = &arena->free[class_of(size, &rounded)];
+    *block = (struct cx_shmarena_block){.size = size, .forks = cx_shm_forks()};
     *fresh = list->length == 0;
     block->offset = *fresh ? arena->next : list->offsets[list->length - 1];
     if (*fresh && rounded > left) {
@@ -94,11 +95,11 @@ cx_arena_take(struct cx_arena *arena, uint64_t size, struct cx_arena_block *bloc
 }
 
 void
-cx_arena_give(struct cx_arena *arena, const struct cx_arena_block *block)
+cx_shmarena_give(struct cx_shmarena *arena, const struct cx_shmarena_block *block)
 {
     uint64_t rounded;
-    struct cx_arena_list *list = &arena->free[class_of(block->size, &rounded)];
-    if (block->exposed || block->forks != cx_shm_forks() || !cx_arena_mine(arena)) {
+    struct cx_shmarena_list *list = &arena->free[class_of(block->size, &rounded)];
+    if (block->exposed || block->forks != cx_shm_forks() || !cx_shmarena_mine(arena)) {
         return;
     }
     if (list->length == list->room) {
