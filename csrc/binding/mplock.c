@@ -216,12 +216,12 @@ lock_recover(LockObject *self, PyObject *unused)
     if (self->kind == SEMAPHORE || now == 0) {
         Py_RETURN_FALSE;
     }
-    /* Whoever takes it over is the only one that may free it. */
-    bool died = cx_shmlock_take(self->word, true, true, &seen) == CX_DIED;
-    if (died) {
+    /* Whoever takes it over is the only one that may free it; it may have become free meanwhile. */
+    enum cx_status status = cx_shmlock_take(self->word, true, true, &seen);
+    if (status != CX_WAIT) {
         (void)cx_shmlock_release(self->word);
     }
-    return PyBool_FromLong(died);
+    return PyBool_FromLong(status == CX_DIED);
 }
 
 static PyObject *
