@@ -28,6 +28,10 @@ LEFT_OUT = {
     "TestSimpleQueue.test_closed": "looks at the two ends of a pipe; there is none",
 }
 
+TIMED = {"test_repr_lock", "test_repr_rlock"}
+"""They look after a sleep of 0.1 s for what another thread does for 0.2 s; on a busy machine that may be
+over, so a failure of these counts only if it comes twice."""
+
 try:
     from test import _test_multiprocessing as suite
 except ImportError:
@@ -73,13 +77,22 @@ def main() -> int:
     tests: list[unittest.TestCase] = []
     for case in unittest.defaultTestLoader.loadTestsFromModule(module):
         tests += [test for test in case if test.id().partition(".")[2] not in LEFT_OUT]  # type: ignore[union-attr]
-    picked = unittest.TestSuite(tests)
     if len(sys.argv) > 2:
-        picked = unittest.TestSuite(test for test in tests if sys.argv[2] in test.id())
-    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(picked)
+        tests = [test for test in tests if sys.argv[2] in test.id()]
+    result = run(tests)
     good = result.testsRun - len(result.skipped) - len(result.failures) - len(result.errors)
-    print(f"{METHOD}: {good} passed, {len(result.skipped)} skipped of {result.testsRun}")
+    failed = [test for test, _ in result.failures + result.errors]
+    if failed and all(test.id().rpartition(".")[2] in TIMED for test in failed):
+        print("again:", *failed)
+        again = run([type(test)(test._testMethodName) for test in failed])
+        good += again.testsRun - len(again.failures) - len(again.errors)
+        result = again
+    print(f"{METHOD}: {good} passed, {len(result.skipped)} skipped of {len(tests)}")
     return 0 if result.wasSuccessful() else 1
+
+
+def run(tests: list[unittest.TestCase]) -> unittest.TestResult:
+    return unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(unittest.TestSuite(tests))
 
 
 if __name__ == "__main__":
