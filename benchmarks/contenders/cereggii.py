@@ -11,3 +11,9 @@ def atomic_int64() -> Contender:
     return Contender(
         "cereggii.AtomicInt64", "cereggii", lambda _: AtomicInt64(0), style="increment_and_get"
     )
+
+
+def atomic_dict() -> Contender:
+    from cereggii import AtomicDict
+
+    return Contender("cereggii.AtomicDict", "cereggii", lambda _: AtomicDict())

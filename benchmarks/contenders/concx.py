@@ -139,3 +139,31 @@ def atomic_int_two_threads() -> Contender:
 
     name = "concx.AtomicInt/shared, 2 threads"
     return Contender(name, "concx", lambda _: AtomicInt(shared=True), workers=2)
+
+
+def concurrentdict() -> Contender:
+    from concx.map import ConcurrentDict
+
+    return Contender("concx.ConcurrentDict", "concx", lambda _: ConcurrentDict())
+
+
+def concurrentdict_two_threads() -> Contender:
+    from concx.map import ConcurrentDict
+
+    name = "concx.ConcurrentDict, 2 threads"
+    return Contender(name, "concx", lambda _: ConcurrentDict(), workers=2)
+
+
+def shared_dict(threads: int) -> Contender:
+    from concx.map import ConcurrentDict
+
+    name = f"concx.ConcurrentDict/shared, {threads} thread{'s' * (threads > 1)}"
+    return Contender(name, "concx", lambda _: ConcurrentDict(shared=True), workers=threads)
+
+
+def concurrentdict_shared_one_thread() -> Contender:
+    return shared_dict(1)
+
+
+def concurrentdict_shared_two_threads() -> Contender:
+    return shared_dict(2)

@@ -111,3 +111,19 @@ def itertools_count() -> Contender:
     import itertools
 
     return Contender("itertools.count", None, lambda _: itertools.count(), style="next")
+
+
+def plain_dict() -> Contender:
+    return Contender("dict", None, lambda _: {})
+
+
+def plain_dict_two_threads() -> Contender:
+    return Contender("dict, 2 threads", None, lambda _: {}, workers=2)
+
+
+def locked_dict() -> Contender:
+    return Contender("dict under a Lock", None, lambda _: {}, style="lock")
+
+
+def locked_dict_two_threads() -> Contender:
+    return Contender("dict under a Lock, 2 threads", None, lambda _: {}, style="lock", workers=2)
