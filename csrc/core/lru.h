@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+/* core/lru.h - a bounded table that forgets what was used longest ago.
+ *
+ * Chained buckets of entries that the owner allocates: it puts its payload behind struct cx_lru_entry,
+ * walks the entries of one hash with cx_lru_first and cx_lru_next, and compares keys itself.  The
+ * table grows by doubling; entries of one hash keep their order in the chain, and a new one goes to
+ * its end, so that a walk which is left at a pinned entry can go on from there (cx_lru_is_in).
+ *
+ * Which entry was used longest ago:
+ *   With a GIL (CX_WITH_GIL) entries are in a ring and a use moves one to its end: a few stores.
+ *   Without one a use writes a stamp into its entry and nothing else.  At an eviction a heap, whose
+ *   keys may be older than the stamps, brings the oldest to the top: a key that is out of date is
+ *   brought up to date and sinks.  This gives the victims of the ring in the ring's order, because a
+ *   stamp only grows and a top whose key is its stamp is the least.  Stamps are the CPU's counter of
+ *   time, made to grow with every use in one thread; uses that no synchronization orders may count in
+ *   either order.
+ *
+ * Readers take no lock: they walk inside a section (core/rcu.h).  Growing moves entries between
+ * chains, where a reader may miss one; it says so in `moves`, and a reader that found nothing asks
+ * cx_lru_may_have_missed.  Whatever is removed is freed by the owner after a grace period.
+ *
+ * An entry may be pinned in order to compare it outside: it stays allocated until its last pin goes, and
+ * a walk can go on behind it if it is still in the table.
+ *
+ *                 first, next  use   insert, remove, grow, clear
+ *   first, next        -        -      [1]        [1] release/acquire on every link
+ *   use                -        -      [2]        [2] a stamp is one atomic store
+ *   insert ... clear  [1]      [2]     guard      the caller holds `guard` (core/lock.h)
+ *
+ * Progress: everything is wait-free but the guard; nothing is allocated but in cx_lru_room.
+ */
+#ifndef CX_CORE_LRU_H
+#define CX_CORE_LRU_H
+
+#include "core/lock.h"
+#include "core/rcu.h"
+#include "core/stamp.h"
+
+struct cx_lru_entry {
+    struct cx_lru_entry *chain; /* atomic; next in its bucket */
+    uint64_t hash;
+    uint32_t pins; /* atomic; the table's own and those of who compares it outside */
+    bool is_in;    /* atomic; in the table */
+#if CX_WITH_GIL
+    struct cx_lru_entry *older;
+#else
+    uint64_t stamp; /* atomic */
+#endif
+    union {
+        struct cx_lru_entry *newer;
+        size_t place;                 /* in the heap */
+        struct cx_lru_entry *removed; /* once it is not in the table: the next that went with it */
+    };
+};
+
+struct cx_lru_buckets {
+    size_t count;
+    uint32_t shift;              /* 64 - log2(count) */
+    struct cx_lru_entry *head[]; /* atomic */
+};
+
+struct cx_lru_node {
+    uint64_t key; /* a stamp that its entry has had */
+    struct cx_lru_entry *entry;
+};
+
+struct cx_lru {
+    struct cx_lru_buckets *buckets; /* atomic */
+    size_t capacity;                /* SIZE_MAX: unbounded, and no order is kept */
+    uint32_t moves;                 /* atomic; odd while entries are being moved */
+    char apart[CX_CACHELINE];       /* above: what hits read; below: what misses write */
+    size_t size;                    /* atomic */
+#if CX_WITH_GIL
+    struct cx_lru_entry ring; /* .newer is the oldest, .older the newest */
+#else
+    struct cx_guard guard;
+    uint32_t generation; /* of the process that is or was inside the guard */
+    bool is_busy;
+    struct cx_lru_node *heap;
+    size_t room; /* of the heap */
+#endif
+};
+
+/* What a table needs in order to grow, made outside the guard; after cx_lru_grow what it had. */
+struct cx_lru_room {
+    struct cx_lru_buckets *buckets;
+    struct cx_lru_node *heap;
+    size_t places; /* of the heap */
+};
+
+void cx_lru_init(struct cx_lru *lru, size_t capacity);
+/* Frees what the table has, but for the entries. */
+void cx_lru_fini(struct cx_lru *lru);
+
+/* The guard. In a child whose parent's other thread was inside, the table is found empty. */
+void cx_lru_enter(struct cx_lru *lru);
+void cx_lru_leave(struct cx_lru *lru);
+
+/* Whether it has to grow before the next insertion. */
+bool cx_lru_is_tight(const struct cx_lru *lru);
+/* Fills *room for a table of that size; false: no memory. */
+CX_NODISCARD bool cx_lru_room(struct cx_lru_room *room, size_t size, size_t capacity);
+void cx_lru_grow(struct cx_lru *lru, struct cx_lru_room *room);
+
+/* Appends an entry that the table does not hold: the one that had to go for it, or NULL. */
+struct cx_lru_entry *cx_lru_insert(struct cx_lru *lru, struct cx_lru_entry *entry);
+void cx_lru_remove(struct cx_lru *lru, struct cx_lru_entry *entry);
+/* Removes all: they are linked by `removed`; *room is what the table had. */
+struct cx_lru_entry *cx_lru_clear(struct cx_lru *lru, struct cx_lru_room *room);
+
+/* The walk over a bucket, in a section or inside the guard; the caller compares hashes and keys. */
+static inline struct cx_lru_entry *
+cx_lru_first(const struct cx_lru *lru, uint64_t hash)
+{
+    struct cx_lru_buckets *buckets = cx_load_acquire(&lru->buckets); /* [U1] pairs with [U2] */
+    return cx_load_acquire(&buckets->head[hash >> buckets->shift]);  /* [U3] pairs with [U4] */
+}
+
+static inline struct cx_lru_entry *
+cx_lru_next(const struct cx_lru_entry *entry)
+{
+    return cx_load_acquire(&entry->chain); /* [U3] pairs with [U4] */
+}
+
+/* Keeps an entry that a walk has found allocated after the walk. */
+static inline void
+cx_lru_pin(struct cx_lru_entry *entry)
+{
+#if CX_WITH_GIL
+    entry->pins++;
+#else
+    (void)cx_fetch_add_relaxed(&entry->pins, 1);
+#endif
+}
+
+/* True: that was the last, and the entry is the caller's. */
+static inline bool
+cx_lru_unpin(struct cx_lru_entry *entry)
+{
+#if CX_WITH_GIL
+    return --entry->pins == 0;
+#else
+    return cx_fetch_add_acq_rel(&entry->pins, UINT32_MAX) == 1;
+#endif
+}
+
+/* Counts a use, of an entry that a walk has found. */
+static inline void
+cx_lru_use(struct cx_lru *lru, struct cx_lru_entry *entry)
+{
+#if CX_WITH_GIL
+    struct cx_lru_entry *ring = &lru->ring;
+    if (lru->capacity != SIZE_MAX && entry->newer != ring) {
+        entry->older->newer = entry->newer;
+        entry->newer->older = entry->older;
+        entry->older = ring->older;
+        entry->newer = ring;
+        ring->older = ring->older->newer = entry;
+    }
+#else
+    if (lru->capacity != SIZE_MAX) {
+        cx_store_relaxed(&entry->stamp, cx_stamp());
+    }
+#endif
+}
+
+#endif
