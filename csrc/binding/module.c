@@ -2,6 +2,7 @@
 #include "binding/module.h"
 
 #include "binding/block.h"
+#include "core/rcu.h"
 
 /* One entry of the type table: where the type is kept and what it is made from. */
 struct type_entry {
@@ -20,7 +21,7 @@ static struct type_entry type_table[] = {
     ENTRY(link, false),        ENTRY(countdown, true),   ENTRY(taskqueue, true),
     ENTRY(executorbase, true), ENTRY(nativerange, true), ENTRY(atomicint, true),
     ENTRY(atomicfloat, true),  ENTRY(atomicflag, true),  ENTRY(atomicref, true),
-    ENTRY(counter, true),
+    ENTRY(counter, true),      ENTRY(lrucache, true),
 #undef ENTRY
 };
 
@@ -183,6 +184,7 @@ module_exec(PyObject *module)
 {
     struct cxb_state *state = cxb_state_of_module(module);
     cxb_block_install();
+    cx_rcu_install();
     if (cxb_names_init(&state->names) < 0) {
         return -1;
     }
@@ -221,6 +223,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->future_condition);
     Py_VISIT(state->log_callback);
     Py_VISIT(state->log_state);
+    Py_VISIT(state->cache_info);
     Py_VISIT(state->ports);
     return 0;
 }
@@ -249,6 +252,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->future_condition);
     Py_CLEAR(state->log_callback);
     Py_CLEAR(state->log_state);
+    Py_CLEAR(state->cache_info);
     Py_CLEAR(state->ports);
     return 0;
 }

@@ -45,6 +45,18 @@ cx_lru_fini(struct cx_lru *lru)
 #endif
 }
 
+size_t
+cx_lru_memory(const struct cx_lru *lru)
+{
+    size_t count = lru->buckets->count;
+#if CX_WITH_GIL
+    size_t heap = 0;
+#else
+    size_t heap = lru->room * sizeof *lru->heap;
+#endif
+    return heap + (count == 0 ? 0 : sizeof *lru->buckets + count * sizeof lru->buckets->head[0]);
+}
+
 #if CX_WITH_GIL
 
 void

@@ -4,23 +4,18 @@
  * Chained buckets of entries that the owner allocates: it puts its payload behind struct cx_lru_entry,
  * walks the entries of one hash with cx_lru_first and cx_lru_next, and compares keys itself.  The
  * table grows by doubling; entries of one hash keep their order in the chain, and a new one goes to
- * its end, so that a walk which is left at a pinned entry can go on from there (cx_lru_is_in).
+ * its end, so that a walk which was left at a pinned entry goes on from there if that one `is_in` still.
  *
  * Which entry was used longest ago:
- *   With a GIL (CX_WITH_GIL) entries are in a ring and a use moves one to its end: a few stores.
- *   Without one a use writes a stamp into its entry and nothing else.  At an eviction a heap, whose
- *   keys may be older than the stamps, brings the oldest to the top: a key that is out of date is
- *   brought up to date and sinks.  This gives the victims of the ring in the ring's order, because a
- *   stamp only grows and a top whose key is its stamp is the least.  Stamps are the CPU's counter of
- *   time, made to grow with every use in one thread; uses that no synchronization orders may count in
- *   either order.
+ *   With a GIL entries are in a ring and a use moves one to its end: a few stores.
+ *   Without one a use writes a stamp (core/stamp.h) into its entry and nothing else.  At an eviction a
+ *   heap, whose keys may be older than the stamps, brings the oldest to the top: a key that is out of
+ *   date is brought up to date and sinks.  These are the ring's victims in the ring's order, because
+ *   stamps grow and a top whose key is its stamp is the least; uses that nothing orders count in either.
  *
- * Readers take no lock: they walk inside a section (core/rcu.h).  Growing moves entries between
- * chains, where a reader may miss one; it says so in `moves`, and a reader that found nothing asks
- * cx_lru_may_have_missed.  Whatever is removed is freed by the owner after a grace period.
- *
- * An entry may be pinned in order to compare it outside: it stays allocated until its last pin goes, and
- * a walk can go on behind it if it is still in the table.
+ * Readers take no lock: they walk inside a section (core/rcu.h).  Growing moves entries between chains,
+ * where a reader may miss one: a reader that found nothing asks cx_lru_may_have_missed.  What is
+ * removed is freed by the owner after a grace period.  A pinned entry can be compared outside.
  *
  *                 first, next  use   insert, remove, grow, clear
  *   first, next        -        -      [1]        [1] release/acquire on every link
@@ -92,6 +87,15 @@ void cx_lru_init(struct cx_lru *lru, size_t capacity);
 /* Frees what the table has, but for the entries. */
 void cx_lru_fini(struct cx_lru *lru);
 
+/* Before its insertion: its hash, and the table's pin. */
+static inline void
+cx_lru_prepare(struct cx_lru_entry *entry, uint64_t hash)
+{
+    entry->hash = hash;
+    entry->pins = 1;
+    entry->is_in = false;
+}
+
 /* The guard. In a child whose parent's other thread was inside, the table is found empty. */
 void cx_lru_enter(struct cx_lru *lru);
 void cx_lru_leave(struct cx_lru *lru);
@@ -107,6 +111,9 @@ struct cx_lru_entry *cx_lru_insert(struct cx_lru *lru, struct cx_lru_entry *entr
 void cx_lru_remove(struct cx_lru *lru, struct cx_lru_entry *entry);
 /* Removes all: they are linked by `removed`; *room is what the table had. */
 struct cx_lru_entry *cx_lru_clear(struct cx_lru *lru, struct cx_lru_room *room);
+
+/* What the table itself has, in bytes. */
+size_t cx_lru_memory(const struct cx_lru *lru);
 
 /* The walk over a bucket, in a section or inside the guard; the caller compares hashes and keys. */
 static inline struct cx_lru_entry *
@@ -142,6 +149,19 @@ cx_lru_unpin(struct cx_lru_entry *entry)
 #else
     return cx_fetch_add_acq_rel(&entry->pins, UINT32_MAX) == 1;
 #endif
+}
+
+/* Before a reader's walk, and after one that found nothing. */
+static inline uint32_t
+cx_lru_moves(const struct cx_lru *lru)
+{
+    return CX_WITH_GIL ? 0 : cx_load_acquire(&lru->moves); /* [U6] pairs with [U5] */
+}
+
+static inline bool
+cx_lru_may_have_missed(const struct cx_lru *lru, uint32_t moves)
+{
+    return !CX_WITH_GIL && ((moves & 1) != 0 || cx_load_acquire(&lru->moves) != moves); /* [U6] */
 }
 
 /* Counts a use, of an entry that a walk has found. */

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+#include "binding/lrucachelimbo.h"
+
+#include <stdlib.h>
+
+void
+cxb_items_release(struct cx_lru_entry *entry)
+{
+    while (entry != NULL) {
+        struct cx_lru_entry *next = entry->removed;
+        cxb_item_unpin(cxb_item_of(entry));
+        entry = next;
+    }
+}
+
+#if CX_WITH_GIL
+
+void
+cxb_limbo_release(LruCache *self, struct cxb_removed *removed)
+{
+    (void)self;
+    free(removed->buckets);
+    cxb_items_release(removed->items);
+    Py_XDECREF(removed->value);
+}
+
+#else
+
+/* The two lowest bits of what waits. */
+enum { ITEMS, VALUE, BUCKETS, TAG };
+
+int
+cxb_limbo_make_room(LruCache *self)
+{
+    struct cx_batch *room = cx_batch_new();
+    if (room == NULL) {
+        (void)PyErr_NoMemory();
+        return -1;
+    }
+    cx_lru_enter(&self->lru);
+    if (!cxb_limbo_has_room(self)) {
+        cx_limbo_open(&self->limbo, room);
+        room = NULL;
+    }
+    cx_lru_leave(&self->lru);
+    free(room);
+    return 0;
+}
+
+/* So that no more waits than about a quarter of what the cache holds. */
+static uint32_t
+weight_of_items(const LruCache *self)
+{
+    size_t capacity = self->lru.capacity;
+    return capacity >= 4 * CX_LIMBO_WEIGHT ? 1
+           : capacity <= 4                 ? CX_LIMBO_WEIGHT
+                                           : (uint32_t)(4 * CX_LIMBO_WEIGHT / capacity);
+}
+
+static inline void
+add(LruCache *self, void *pointer, uintptr_t tag, uint32_t weight)
+{
+    if (pointer != NULL) {
+        cx_limbo_add(&self->limbo, (void *)((uintptr_t)pointer | tag), weight);
+    }
+}
+
+void
+cxb_limbo_retire(LruCache *self, struct cxb_removed *removed)
+{
+    bool are_many = removed->items != NULL && removed->items->removed != NULL;
+    add(self, removed->items, ITEMS, are_many ? CX_LIMBO_WEIGHT : weight_of_items(self));
+    add(self, removed->value, VALUE, 1);
+    add(self, removed->buckets, BUCKETS, CX_LIMBO_WEIGHT);
+    removed->is_due = cx_limbo_seal_if_due(&self->limbo);
+}
+
+static void
+release_batches(struct cx_batch *batch)
+{
+    while (batch != NULL) {
+        struct cx_batch *next = batch->next;
+        for (uint32_t i = 0; i < batch->count; i++) {
+            uintptr_t item = (uintptr_t)batch->item[i], tag = item & TAG;
+            void *pointer = (void *)(item - tag);
+            if (tag == ITEMS) {
+                cxb_items_release(pointer);
+            }
+            else if (tag == VALUE) {
+                Py_DECREF((PyObject *)pointer);
+            }
+            else {
+                free(pointer);
+            }
+        }
+        free(batch);
+        batch = next;
+    }
+}
+
+void
+cxb_limbo_release(LruCache *self, struct cxb_removed *removed)
+{
+    if (CX_LIKELY(!removed->is_due)) {
+        return;
+    }
+    /* With nobody inside a section, twice is enough. */
+    (void)(cx_rcu_try_advance() && cx_rcu_try_advance());
+    cx_lru_enter(&self->lru);
+    struct cx_batch *ripe = cx_limbo_take(&self->limbo);
+    cx_lru_leave(&self->lru);
+    release_batches(ripe);
+}
+
+void
+cxb_limbo_free(LruCache *self)
+{
+    release_batches(cx_limbo_take_all(&self->limbo));
+}
+
+#endif
