@@ -4,8 +4,6 @@
 #include "binding/lrucachelimbo.h"
 #include "binding/share.h"
 
-#include <stdlib.h>
-
 #define DOC(text) PyDoc_STR(text)
 
 /* None: unbounded; a negative bound is 0; functools' messages. */
@@ -100,8 +98,7 @@ lrucache_dealloc(LruCache *self)
     if (self->lru.buckets != NULL) {
         struct cx_lru_room room;
         cxb_items_release(cx_lru_clear(&self->lru, &room));
-        free(room.buckets);
-        free(room.heap);
+        cx_lru_room_free(&room);
         cxb_limbo_free(self);
         cx_lru_fini(&self->lru);
         cx_tally_fini(&self->tally);

@@ -2,8 +2,6 @@
 #include "binding/lrucachekey.h"
 #include "binding/lrucachelimbo.h"
 
-#include <stdlib.h>
-
 /* --- looking up ------------------------------------------------------------------------------- */
 
 /* A reader's look-up is made in a section; one that may change what it finds, inside the guard. */
@@ -136,8 +134,7 @@ make_room(LruCache *self)
         cxb_limbo_retire(self, &removed);
     }
     cx_lru_leave(&self->lru);
-    free(room.buckets);
-    free(room.heap);
+    cx_lru_room_free(&room);
     cxb_limbo_release(self, &removed);
     return 0;
 }
@@ -340,7 +337,7 @@ int
 cxb_lrucache_clear(LruCache *self)
 {
     struct cxb_removed removed = {NULL};
-    struct cx_lru_room room = {NULL};
+    struct cx_lru_room room;
     cx_lru_enter(&self->lru);
     while (!cxb_limbo_has_room(self)) {
         cx_lru_leave(&self->lru);
@@ -352,9 +349,10 @@ cxb_lrucache_clear(LruCache *self)
     cx_tally_reset(&self->tally);
     removed.items = cx_lru_clear(&self->lru, &room);
     removed.buckets = room.buckets;
+    room.buckets = NULL;
     cxb_limbo_retire(self, &removed);
     cx_lru_leave(&self->lru);
-    free(room.heap);
+    cx_lru_room_free(&room);
     cxb_limbo_release(self, &removed);
     return 0;
 }

@@ -29,52 +29,6 @@ cxb_limbo_release(LruCache *self, struct cxb_removed *removed)
 /* The two lowest bits of what waits. */
 enum { ITEMS, VALUE, BUCKETS, TAG };
 
-int
-cxb_limbo_make_room(LruCache *self)
-{
-    struct cx_batch *room = cx_batch_new();
-    if (room == NULL) {
-        (void)PyErr_NoMemory();
-        return -1;
-    }
-    cx_lru_enter(&self->lru);
-    if (!cxb_limbo_has_room(self)) {
-        cx_limbo_open(&self->limbo, room);
-        room = NULL;
-    }
-    cx_lru_leave(&self->lru);
-    free(room);
-    return 0;
-}
-
-/* So that no more waits than about a quarter of what the cache holds. */
-static uint32_t
-weight_of_items(const LruCache *self)
-{
-    size_t capacity = self->lru.capacity;
-    return capacity >= 4 * CX_LIMBO_WEIGHT ? 1
-           : capacity <= 4                 ? CX_LIMBO_WEIGHT
-                                           : (uint32_t)(4 * CX_LIMBO_WEIGHT / capacity);
-}
-
-static inline void
-add(LruCache *self, void *pointer, uintptr_t tag, uint32_t weight)
-{
-    if (pointer != NULL) {
-        cx_limbo_add(&self->limbo, (void *)((uintptr_t)pointer | tag), weight);
-    }
-}
-
-void
-cxb_limbo_retire(LruCache *self, struct cxb_removed *removed)
-{
-    bool are_many = removed->items != NULL && removed->items->removed != NULL;
-    add(self, removed->items, ITEMS, are_many ? CX_LIMBO_WEIGHT : weight_of_items(self));
-    add(self, removed->value, VALUE, 1);
-    add(self, removed->buckets, BUCKETS, CX_LIMBO_WEIGHT);
-    removed->is_due = cx_limbo_seal_if_due(&self->limbo);
-}
-
 static void
 release_batches(struct cx_batch *batch)
 {
@@ -110,6 +64,55 @@ cxb_limbo_release(LruCache *self, struct cxb_removed *removed)
     struct cx_batch *ripe = cx_limbo_take(&self->limbo);
     cx_lru_leave(&self->lru);
     release_batches(ripe);
+}
+
+int
+cxb_limbo_make_room(LruCache *self)
+{
+    struct cx_batch *room = cx_batch_new();
+    if (room == NULL) {
+        (void)PyErr_NoMemory();
+        return -1;
+    }
+    struct cxb_removed removed = {NULL};
+    cx_lru_enter(&self->lru);
+    if (!cxb_limbo_has_room(self)) {
+        removed.is_due = self->limbo.open != NULL; /* full before it was heavy */
+        cx_limbo_open(&self->limbo, room);
+        room = NULL;
+    }
+    cx_lru_leave(&self->lru);
+    free(room);
+    cxb_limbo_release(self, &removed);
+    return 0;
+}
+
+/* So that no more waits than about a quarter of what the cache holds. */
+static uint32_t
+weight_of_items(const LruCache *self)
+{
+    size_t capacity = self->lru.capacity;
+    return capacity >= 4 * CX_LIMBO_WEIGHT ? 1
+           : capacity <= 4                 ? CX_LIMBO_WEIGHT
+                                           : (uint32_t)(4 * CX_LIMBO_WEIGHT / capacity);
+}
+
+static inline void
+add(LruCache *self, void *pointer, uintptr_t tag, uint32_t weight)
+{
+    if (pointer != NULL) {
+        cx_limbo_add(&self->limbo, (void *)((uintptr_t)pointer | tag), weight);
+    }
+}
+
+void
+cxb_limbo_retire(LruCache *self, struct cxb_removed *removed)
+{
+    bool are_many = removed->items != NULL && removed->items->removed != NULL;
+    add(self, removed->items, ITEMS, are_many ? CX_LIMBO_WEIGHT : weight_of_items(self));
+    add(self, removed->value, VALUE, 1);
+    add(self, removed->buckets, BUCKETS, CX_LIMBO_WEIGHT);
+    removed->is_due = cx_limbo_seal_if_due(&self->limbo);
 }
 
 void

@@ -6,12 +6,7 @@
  * table grows by doubling; entries of one hash keep their order in the chain, and a new one goes to
  * its end, so that a walk which was left at a pinned entry goes on from there if that one `is_in` still.
  *
- * Which entry was used longest ago:
- *   With a GIL entries are in a ring and a use moves one to its end: a few stores.
- *   Without one a use writes a stamp (core/stamp.h) into its entry and nothing else.  At an eviction a
- *   heap, whose keys may be older than the stamps, brings the oldest to the top: a key that is out of
- *   date is brought up to date and sinks.  These are the ring's victims in the ring's order, because
- *   stamps grow and a top whose key is its stamp is the least; uses that nothing orders count in either.
+ * Which entry was used longest ago is core/recency's to know; an unbounded table does not ask.
  *
  * Readers take no lock: they walk inside a section (core/rcu.h).  Growing moves entries between chains,
  * where a reader may miss one: a reader that found nothing asks cx_lru_may_have_missed.  What is
@@ -27,24 +22,20 @@
 #ifndef CX_CORE_LRU_H
 #define CX_CORE_LRU_H
 
-#include "core/lock.h"
 #include "core/rcu.h"
-#include "core/stamp.h"
+#include "core/recency.h"
 
 struct cx_lru_entry {
     struct cx_lru_entry *chain; /* atomic; next in its bucket */
     uint64_t hash;
     uint32_t pins; /* atomic; the table's own and those of who compares it outside */
     bool is_in;    /* atomic; in the table */
-#if CX_WITH_GIL
-    struct cx_lru_entry *older;
-#else
-    uint64_t stamp; /* atomic */
-#endif
     union {
-        struct cx_lru_entry *newer;
-        size_t place;                 /* in the heap */
-        struct cx_lru_entry *removed; /* once it is not in the table: the next that went with it */
+        struct cx_used used;
+        struct {
+            uint64_t stamp;               /* which a late reader may still write */
+            struct cx_lru_entry *removed; /* once it is not in the table: the next that went with it */
+        };
     };
 };
 
@@ -54,33 +45,22 @@ struct cx_lru_buckets {
     struct cx_lru_entry *head[]; /* atomic */
 };
 
-struct cx_lru_node {
-    uint64_t key; /* a stamp that its entry has had */
-    struct cx_lru_entry *entry;
-};
-
 struct cx_lru {
     struct cx_lru_buckets *buckets; /* atomic */
     size_t capacity;                /* SIZE_MAX: unbounded, and no order is kept */
     uint32_t moves;                 /* atomic; odd while entries are being moved */
     char apart[CX_CACHELINE];       /* above: what hits read; below: what misses write */
     size_t size;                    /* atomic */
-#if CX_WITH_GIL
-    struct cx_lru_entry ring; /* .newer is the oldest, .older the newest */
-#else
+    struct cx_recency recency;
     struct cx_guard guard;
     uint32_t generation; /* of the process that is or was inside the guard */
     bool is_busy;
-    struct cx_lru_node *heap;
-    size_t room; /* of the heap */
-#endif
 };
 
 /* What a table needs in order to grow, made outside the guard; after cx_lru_grow what it had. */
 struct cx_lru_room {
     struct cx_lru_buckets *buckets;
-    struct cx_lru_node *heap;
-    size_t places; /* of the heap */
+    struct cx_recency_room recency;
 };
 
 void cx_lru_init(struct cx_lru *lru, size_t capacity);
@@ -104,6 +84,7 @@ void cx_lru_leave(struct cx_lru *lru);
 bool cx_lru_is_tight(const struct cx_lru *lru);
 /* Fills *room for a table of that size; false: no memory. */
 CX_NODISCARD bool cx_lru_room(struct cx_lru_room *room, size_t size, size_t capacity);
+void cx_lru_room_free(struct cx_lru_room *room);
 void cx_lru_grow(struct cx_lru *lru, struct cx_lru_room *room);
 
 /* Appends an entry that the table does not hold: the one that had to go for it, or NULL. */
@@ -168,20 +149,9 @@ cx_lru_may_have_missed(const struct cx_lru *lru, uint32_t moves)
 static inline void
 cx_lru_use(struct cx_lru *lru, struct cx_lru_entry *entry)
 {
-#if CX_WITH_GIL
-    struct cx_lru_entry *ring = &lru->ring;
-    if (lru->capacity != SIZE_MAX && entry->newer != ring) {
-        entry->older->newer = entry->newer;
-        entry->newer->older = entry->older;
-        entry->older = ring->older;
-        entry->newer = ring;
-        ring->older = ring->older->newer = entry;
-    }
-#else
     if (lru->capacity != SIZE_MAX) {
-        cx_store_relaxed(&entry->stamp, cx_stamp());
+        cx_recency_use(&lru->recency, &entry->used);
     }
-#endif
 }
 
 #endif
