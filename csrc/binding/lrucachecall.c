@@ -106,6 +106,19 @@ look(LruCache *self, const struct cxb_probe *probe, enum place place, struct cxb
 
 /* --- storing ---------------------------------------------------------------------------------- */
 
+/* Of a use now, by this thread.  It counts afterwards, so whoever is ordered behind a call of another
+ * thread knows that it is not alone. */
+static inline uint64_t
+stamp_of(const LruCache *self)
+{
+#if CX_WITH_GIL
+    (void)self;
+    return 0;
+#else
+    return CX_LIKELY(cx_tally_is_alone(&self->tally)) ? cx_stamp_alone() : cx_stamp();
+#endif
+}
+
 /* Outside the guard, for one more item: 0, or -1 with MemoryError. */
 static CX_COLD int
 make_room(LruCache *self)
@@ -169,7 +182,7 @@ store(LruCache *self, const struct cxb_probe *probe, PyObject *value)
         cx_lru_enter(&self->lru);
     }
     if (CX_LIKELY(found == ABSENT)) {
-        removed.items = cx_lru_insert(&self->lru, &item->entry);
+        removed.items = cx_lru_insert(&self->lru, &item->entry, stamp_of(self));
         item = NULL;
     }
     else if (self->lru.capacity == SIZE_MAX) {
@@ -193,7 +206,7 @@ static inline PyObject *
 hit(LruCache *self, struct cxb_item *item)
 {
     PyObject *value = Py_NewRef(cx_load_acquire(&item->value)); /* [V2] pairs with [V1] */
-    cx_lru_use(&self->lru, &item->entry);
+    cx_lru_use(&self->lru, &item->entry, stamp_of(self));
     cx_rcu_exit();
     cx_tally_add(&self->tally, CX_HITS);
     return value;

@@ -208,7 +208,7 @@ append(struct cx_lru *lru, struct cx_lru_entry *entry)
 }
 
 struct cx_lru_entry *
-cx_lru_insert(struct cx_lru *lru, struct cx_lru_entry *entry)
+cx_lru_insert(struct cx_lru *lru, struct cx_lru_entry *entry, uint64_t stamp)
 {
     struct cx_lru_entry *victim = NULL;
     if (lru->size < lru->capacity) {
@@ -222,7 +222,7 @@ cx_lru_insert(struct cx_lru *lru, struct cx_lru_entry *entry)
         victim->removed = NULL;
     }
     if (lru->capacity != SIZE_MAX) {
-        cx_recency_add(&lru->recency, &entry->used);
+        cx_recency_add(&lru->recency, &entry->used, stamp);
     }
     append(lru, entry);
     return victim;

@@ -88,7 +88,7 @@ void cx_lru_room_free(struct cx_lru_room *room);
 void cx_lru_grow(struct cx_lru *lru, struct cx_lru_room *room);
 
 /* Appends an entry that the table does not hold: the one that had to go for it, or NULL. */
-struct cx_lru_entry *cx_lru_insert(struct cx_lru *lru, struct cx_lru_entry *entry);
+struct cx_lru_entry *cx_lru_insert(struct cx_lru *lru, struct cx_lru_entry *entry, uint64_t stamp);
 void cx_lru_remove(struct cx_lru *lru, struct cx_lru_entry *entry);
 /* Removes all: they are linked by `removed`; *room is what the table had. */
 struct cx_lru_entry *cx_lru_clear(struct cx_lru *lru, struct cx_lru_room *room);
@@ -147,10 +147,10 @@ cx_lru_may_have_missed(const struct cx_lru *lru, uint32_t moves)
 
 /* Counts a use, of an entry that a walk has found. */
 static inline void
-cx_lru_use(struct cx_lru *lru, struct cx_lru_entry *entry)
+cx_lru_use(struct cx_lru *lru, struct cx_lru_entry *entry, uint64_t stamp)
 {
     if (lru->capacity != SIZE_MAX) {
-        cx_recency_use(&lru->recency, &entry->used);
+        cx_recency_use(&lru->recency, &entry->used, stamp);
     }
 }
 

@@ -61,8 +61,9 @@ cx_recency_clear(struct cx_recency *r, struct cx_recency_room *room)
 }
 
 void
-cx_recency_add(struct cx_recency *r, struct cx_used *used)
+cx_recency_add(struct cx_recency *r, struct cx_used *used, uint64_t stamp)
 {
+    (void)stamp;
     struct cx_used *ring = &r->ring;
     used->older = ring->older;
     used->newer = ring;
@@ -255,11 +256,10 @@ first(struct cx_recency *r)
 }
 
 void
-cx_recency_add(struct cx_recency *r, struct cx_used *used)
+cx_recency_add(struct cx_recency *r, struct cx_used *used, uint64_t stamp)
 {
-    uint64_t stamp = cx_stamp();
     if (CX_UNLIKELY(stamp < r->last)) {
-        stamp = r->last; /* another CPU's counter is behind */
+        stamp = r->last; /* taken before another's, which came first */
     }
     r->last = stamp;
     cx_store_relaxed(&used->stamp, stamp);
@@ -276,6 +276,7 @@ cx_recency_remove(struct cx_recency *r, struct cx_used *used)
 {
     if ((used->place & QUEUED) != 0) {
         r->queue[used->place & ~QUEUED].used = NULL;
+        (void)first(r);
     }
     else {
         heap_remove(r, used->place);

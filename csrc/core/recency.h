@@ -3,7 +3,7 @@
  *
  * With a GIL entries are in a ring, and a use moves one to its end: a few stores.
  *
- * Without one a use writes a stamp (core/stamp.h) into its entry and nothing else.  Every entry has a
+ * Without one a use writes a stamp that the caller takes (core/stamp.h) into its entry and nothing else.  Every entry has a
  * key too, a stamp that it had once.  New entries queue up by their first stamp, which only grows; at
  * an eviction the entry with the least key is looked at, and if it was used since, its key is brought
  * up to date and it goes to a heap.  The one whose key is its stamp is the victim: no other can have
@@ -34,8 +34,9 @@ struct cx_recency_room {
 };
 
 static inline void
-cx_recency_use(struct cx_recency *r, struct cx_used *used)
+cx_recency_use(struct cx_recency *r, struct cx_used *used, uint64_t stamp)
 {
+    (void)stamp;
     struct cx_used *ring = &r->ring;
     if (used->newer != ring) {
         used->older->newer = used->newer;
@@ -73,10 +74,10 @@ struct cx_recency_room {
 };
 
 static inline void
-cx_recency_use(struct cx_recency *r, struct cx_used *used)
+cx_recency_use(struct cx_recency *r, struct cx_used *used, uint64_t stamp)
 {
     (void)r;
-    cx_store_relaxed(&used->stamp, cx_stamp());
+    cx_store_relaxed(&used->stamp, stamp);
 }
 
 #endif
@@ -97,7 +98,7 @@ void cx_recency_grow(struct cx_recency *r, struct cx_recency_room *room);
 void cx_recency_clear(struct cx_recency *r, struct cx_recency_room *room);
 
 /* As used now; there must be room. */
-void cx_recency_add(struct cx_recency *r, struct cx_used *used);
+void cx_recency_add(struct cx_recency *r, struct cx_used *used, uint64_t stamp);
 void cx_recency_remove(struct cx_recency *r, struct cx_used *used);
 /* There must be one. */
 struct cx_used *cx_recency_oldest(struct cx_recency *r);

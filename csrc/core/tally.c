@@ -81,6 +81,9 @@ cx_tally_add_slow(struct cx_tally *t, enum cx_tally_kind kind)
         return;
     }
     struct cx_tally_cells *cells = cx_load_acquire(&t->others);
+    if (CX_UNLIKELY(!cx_load_relaxed(&t->is_common))) {
+        cx_store_relaxed(&t->is_common, true);
+    }
     if (CX_UNLIKELY(cells == NULL) && (cells = make_cells(t)) == NULL) {
         (void)cx_fetch_add_relaxed(&t->base[kind], -1);
         return;

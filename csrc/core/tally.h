@@ -26,6 +26,7 @@ struct cx_tally {
 };
 
 #define cx_tally_add(t, kind) ((void)(t)->count[kind]++)
+#define cx_tally_is_alone(t) true
 
 #else
 
@@ -40,12 +41,20 @@ struct cx_tally_cells {
 
 struct cx_tally {
     uint32_t owner;                /* atomic; the first thread's number plus one */
+    bool is_common;                /* atomic; another thread has counted */
     struct cx_tally_cells *others; /* atomic */
     char apart[CX_CACHELINE];
     int64_t count[CX_TALLY_KINDS]; /* atomic; the owner's */
     char apart_too[CX_CACHELINE];
     int64_t base[CX_TALLY_KINDS]; /* atomic; subtracted */
 };
+
+/* Whether no other thread has counted, or none that anything orders before this one. */
+static inline bool
+cx_tally_is_alone(const struct cx_tally *t)
+{
+    return cx_load_relaxed(&t->owner) == cx_counter_thread() + 1 && !cx_load_relaxed(&t->is_common);
+}
 
 void cx_tally_add_slow(struct cx_tally *t, enum cx_tally_kind kind);
 
