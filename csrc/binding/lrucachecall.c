@@ -30,6 +30,19 @@ leave(LruCache *self, enum place place)
     }
 }
 
+/* Most keys that are the same are made of the same objects. */
+static inline enum cxb_sameness
+compare(const struct cxb_item *item, const struct cxb_probe *probe)
+{
+    uint32_t i = 0;
+    while (i < probe->count && item->key[i] == probe->args[i]) {
+        i++;
+    }
+    bool is_same = i == probe->count && !probe->is_typed &&
+                   (probe->kwnames == NULL || item->key[i] == probe->kwnames);
+    return CX_LIKELY(is_same) ? CXB_SAME : cxb_item_compare(item, probe);
+}
+
 /* The first item from `entry` on that is the probe's, or may be: then *is_sure is false. */
 static inline struct cxb_item *
 scan(struct cx_lru_entry *entry, const struct cxb_probe *probe, bool *is_sure)
@@ -38,7 +51,7 @@ scan(struct cx_lru_entry *entry, const struct cxb_probe *probe, bool *is_sure)
     for (; entry != NULL; entry = cx_lru_next(entry)) {
         struct cxb_item *item = cxb_item_of(entry);
         if (entry->hash == probe->hash && item->shape == probe->shape) {
-            enum cxb_sameness same = cxb_item_compare(item, probe);
+            enum cxb_sameness same = compare(item, probe);
             if (CX_LIKELY(same != CXB_DIFFERENT)) {
                 *is_sure = same == CXB_SAME;
                 return item;
@@ -212,7 +225,7 @@ hit(LruCache *self, struct cxb_item *item)
     return value;
 }
 
-static PyObject *
+static inline PyObject *
 call_function(LruCache *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
     PyObject *function = self->function, *result = NULL;
@@ -220,6 +233,9 @@ call_function(LruCache *self, PyObject *const *args, size_t nargsf, PyObject *kw
     if (CX_UNLIKELY(function == NULL)) {
         PyErr_SetString(PyExc_RuntimeError, "the cached function has been garbage collected");
         return NULL;
+    }
+    if (PyFunction_Check(function)) { /* whose depth the interpreter watches */
+        return PyObject_Vectorcall(function, args, nargsf, kwnames);
     }
     if (Py_EnterRecursiveCall(" while calling a cached function") == 0) {
         result = PyObject_Vectorcall(function, args, nargsf, kwnames);
@@ -254,7 +270,7 @@ call(LruCache *self, const struct cxb_probe *probe, size_t nargsf)
     return miss(self, probe, nargsf);
 }
 
-static CX_NOINLINE PyObject *
+static PyObject *
 call_any(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
     LruCache *self = (LruCache *)callable;
@@ -265,11 +281,45 @@ call_any(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwn
     return call(self, &probe, nargsf);
 }
 
-/* One int or str goes by its own way. */
+/* The usual calls: what cxb_probe_init does, without a call of it. */
+static inline int
+init_usual(struct cxb_probe *probe, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    Py_ssize_t nkw = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+    PyObject *only = nargs + nkw == 1 && nkw == 0 ? args[0] : NULL;
+    if (CX_UNLIKELY(nargs + nkw > 8 || (nkw == 0) != (kwnames == NULL) ||
+                    (only != NULL && PyLong_CheckExact(only)))) {
+        return cxb_probe_init(probe, false, args, nargs, kwnames);
+    }
+    *probe = (struct cxb_probe){0, CXB_SHAPE(nargs, nkw), args, kwnames, (uint32_t)(nargs + nkw),
+                                false};
+    if (only != NULL && PyUnicode_CheckExact(only)) {
+        Py_hash_t hash = cxb_hash(only);
+        probe->shape = CXB_SHAPE_STR;
+        probe->hash = (uint64_t)hash * CXB_SPREAD;
+        return 0; /* no str is without a hash */
+    }
+    uint64_t state = probe->shape;
+    for (Py_ssize_t i = 0; i < nargs + nkw; i++) {
+        Py_hash_t hash = 0;
+        if (i >= nargs && CX_LIKELY((hash = cxb_hash(PyTuple_GET_ITEM(kwnames, i - nargs))) != -1)) {
+            state = cxb_mix(state, hash);
+        }
+        if (CX_UNLIKELY(hash == -1 || (hash = cxb_hash(args[i])) == -1)) {
+            return -1;
+        }
+        state = cxb_mix(state, hash);
+    }
+    probe->hash = state;
+    return 0;
+}
+
+/* One int goes by its own way. */
 static PyObject *
 call_untyped(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
     LruCache *self = (LruCache *)callable;
+    struct cxb_probe probe;
     if (CX_LIKELY(kwnames == NULL && PyVectorcall_NARGS(nargsf) == 1)) {
         PyObject *key = args[0];
         if (PyLong_CheckExact(key) && CX_LIKELY(cxb_int_is_compact(key))) {
@@ -284,13 +334,16 @@ call_untyped(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject 
                 }
             }
             cx_rcu_exit();
-            if (CX_LIKELY(!cx_lru_may_have_missed(&self->lru, moves))) {
-                struct cxb_probe probe = {hash, CXB_SHAPE_INT, args, NULL, 1, false};
-                return miss(self, &probe, nargsf);
-            }
+            probe = (struct cxb_probe){hash, CXB_SHAPE_INT, args, NULL, 1, false};
+            return CX_LIKELY(!cx_lru_may_have_missed(&self->lru, moves))
+                       ? miss(self, &probe, nargsf)
+                       : call(self, &probe, nargsf);
         }
     }
-    return call_any(callable, args, nargsf, kwnames);
+    if (init_usual(&probe, args, PyVectorcall_NARGS(nargsf), kwnames) < 0) {
+        return NULL;
+    }
+    return call(self, &probe, nargsf);
 }
 
 /* Nothing is kept, so nothing need have a hash. */

@@ -58,8 +58,8 @@ cxb_limbo_release(LruCache *self, struct cxb_removed *removed)
     if (CX_LIKELY(!removed->is_due)) {
         return;
     }
-    /* With nobody inside a section, twice is enough. */
-    (void)(cx_rcu_try_advance() && cx_rcu_try_advance());
+    /* With nobody inside a section twice is enough, and once for what was retired before that. */
+    (void)(cx_rcu_try_advance() && removed->is_pressing && cx_rcu_try_advance());
     cx_lru_enter(&self->lru);
     struct cx_batch *ripe = cx_limbo_take(&self->limbo);
     cx_lru_leave(&self->lru);
@@ -113,6 +113,7 @@ cxb_limbo_retire(LruCache *self, struct cxb_removed *removed)
     add(self, removed->value, VALUE, 1);
     add(self, removed->buckets, BUCKETS, CX_LIMBO_WEIGHT);
     removed->is_due = cx_limbo_seal_if_due(&self->limbo);
+    removed->is_pressing = are_many || weight_of_items(self) > 1;
 }
 
 void

@@ -121,14 +121,16 @@ cx_lru_pin(struct cx_lru_entry *entry)
 #endif
 }
 
-/* True: that was the last, and the entry is the caller's. */
+/* True: that was the last, and the entry is the caller's.  Who has the only pin shares it with nobody:
+ * others are taken in walks, from the table's. */
 static inline bool
 cx_lru_unpin(struct cx_lru_entry *entry)
 {
 #if CX_WITH_GIL
     return --entry->pins == 0;
 #else
-    return cx_fetch_add_acq_rel(&entry->pins, UINT32_MAX) == 1;
+    return cx_load_acquire(&entry->pins) == 1 || /* [P1] pairs with itself */
+           cx_fetch_add_acq_rel(&entry->pins, UINT32_MAX) == 1;
 #endif
 }
 
