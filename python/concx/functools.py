@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import functools as _std
 import sys as _sys
-from collections.abc import Callable
 from functools import (
     WRAPPER_ASSIGNMENTS,
     WRAPPER_UPDATES,
@@ -31,9 +30,17 @@ from functools import (
     update_wrapper,
     wraps,
 )
-from typing import Any, TypeVar, overload
 
 from concx._core import _lru_cache_wrapper
+
+# Like its twin, this module is imported before nearly all others, so it imports none of them: typing
+# itself has caches that may be ours.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar, overload
+
+    _T = TypeVar("_T")
 
 __all__ = [
     "WRAPPER_ASSIGNMENTS",
@@ -57,19 +64,17 @@ if _sys.version_info >= (3, 14):
 
     __all__ += ["Placeholder"]
 
-_T = TypeVar("_T")
+if TYPE_CHECKING:
 
+    @overload
+    def lru_cache(
+        maxsize: int | None = 128, typed: bool = False, *, shared: bool = False
+    ) -> Callable[[Callable[..., _T]], _lru_cache_wrapper[_T]]: ...
 
-@overload
-def lru_cache(
-    maxsize: int | None = 128, typed: bool = False, *, shared: bool = False
-) -> Callable[[Callable[..., _T]], _lru_cache_wrapper[_T]]: ...
-
-
-@overload
-def lru_cache(
-    maxsize: Callable[..., _T], typed: bool = False, *, shared: bool = False
-) -> _lru_cache_wrapper[_T]: ...
+    @overload
+    def lru_cache(
+        maxsize: Callable[..., _T], typed: bool = False, *, shared: bool = False
+    ) -> _lru_cache_wrapper[_T]: ...
 
 
 def lru_cache(maxsize: Any = 128, typed: bool = False, *, shared: bool = False) -> Any:
