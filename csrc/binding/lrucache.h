@@ -28,7 +28,7 @@ typedef struct {
 /* Of a key: the numbers of positional and keyword arguments, or one of the kinds that stand for
  * themselves. */
 #define CXB_SHAPE(nargs, nkw) ((uint64_t)(nargs) << 32 | (uint64_t)(nkw))
-#define CXB_TYPED (UINT64_C(1) << 63) /* with the types of all of them */
+#define CXB_TYPED (UINT64_C(1) << 63)              /* with the types of all of them */
 #define CXB_SHAPE_INT CXB_SHAPE(1, UINT32_MAX)     /* of 64 bits: equal hashes, equal keys */
 #define CXB_SHAPE_BIG CXB_SHAPE(1, UINT32_MAX - 1) /* any other int */
 #define CXB_SHAPE_STR CXB_SHAPE(1, UINT32_MAX - 2)

@@ -103,9 +103,9 @@ look(LruCache *self, const struct cxb_probe *probe, enum place place, struct cxb
         bool is_sure;
         uint32_t moves = place == SECTION ? cx_lru_moves(&self->lru) : 0;
         *found = scan(cx_lru_first(&self->lru, probe->hash), probe, &is_sure);
-        enum found answer = *found == NULL            ? ABSENT
+        enum found answer = *found == NULL       ? ABSENT
                             : CX_LIKELY(is_sure) ? FOUND
-                                                      : ask(self, probe, place, found);
+                                                 : ask(self, probe, place, found);
         if (place == GUARD || answer != ABSENT || !cx_lru_may_have_missed(&self->lru, moves)) {
             return answer;
         }
@@ -291,8 +291,8 @@ init_usual(struct cxb_probe *probe, PyObject *const *args, Py_ssize_t nargs, PyO
                     (only != NULL && PyLong_CheckExact(only)))) {
         return cxb_probe_init(probe, false, args, nargs, kwnames);
     }
-    *probe = (struct cxb_probe){0, CXB_SHAPE(nargs, nkw), args, kwnames, (uint32_t)(nargs + nkw),
-                                false};
+    *probe =
+        (struct cxb_probe){0, CXB_SHAPE(nargs, nkw), args, kwnames, (uint32_t)(nargs + nkw), false};
     if (only != NULL && PyUnicode_CheckExact(only)) {
         Py_hash_t hash = cxb_hash(only);
         probe->shape = CXB_SHAPE_STR;
@@ -302,7 +302,8 @@ init_usual(struct cxb_probe *probe, PyObject *const *args, Py_ssize_t nargs, PyO
     uint64_t state = probe->shape;
     for (Py_ssize_t i = 0; i < nargs + nkw; i++) {
         Py_hash_t hash = 0;
-        if (i >= nargs && CX_LIKELY((hash = cxb_hash(PyTuple_GET_ITEM(kwnames, i - nargs))) != -1)) {
+        if (i >= nargs &&
+            CX_LIKELY((hash = cxb_hash(PyTuple_GET_ITEM(kwnames, i - nargs))) != -1)) {
             state = cxb_mix(state, hash);
         }
         if (CX_UNLIKELY(hash == -1 || (hash = cxb_hash(args[i])) == -1)) {

@@ -92,9 +92,9 @@ compare_ints(PyObject *a, PyObject *b)
 {
     int64_t first, second;
     bool fits = cxb_int_value(a, &first), too = cxb_int_value(b, &second);
-    return fits && too    ? (first == second ? CXB_SAME : CXB_DIFFERENT)
-           : fits == too  ? CXB_UNDECIDED
-                          : CXB_DIFFERENT;
+    return fits && too   ? (first == second ? CXB_SAME : CXB_DIFFERENT)
+           : fits == too ? CXB_UNDECIDED
+                         : CXB_DIFFERENT;
 }
 
 static enum cxb_sameness
@@ -230,7 +230,7 @@ cxb_item_new(const struct cxb_probe *probe, PyObject *value)
     if (item == NULL) {
         return (struct cxb_item *)PyErr_NoMemory();
     }
-    cx_lru_prepare(&item->entry, probe->hash);
+    item->entry = (struct cx_lru_entry){.hash = probe->hash, .pins = 1};
     item->value = Py_NewRef(value);
     item->shape = probe->shape;
     PyObject **key = item->key;

@@ -13,7 +13,7 @@ struct cxb_removed {
     struct cx_lru_entry *items; /* linked by `removed`, each with the table's pin */
     PyObject *value;
     struct cx_lru_buckets *buckets;
-    bool is_due; /* it is time to look what can be released, */
+    bool is_due;      /* it is time to look what can be released, */
     bool is_pressing; /* and as much as possible is to be */
 };
 

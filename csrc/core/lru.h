@@ -2,20 +2,17 @@
 /* core/lru.h - a bounded table that forgets what was used longest ago.
  *
  * Chained buckets of entries that the owner allocates: it puts its payload behind struct cx_lru_entry,
- * walks the entries of one hash with cx_lru_first and cx_lru_next, and compares keys itself.  The
- * table grows by doubling; entries of one hash keep their order in the chain, and a new one goes to
- * its end, so that a walk which was left at a pinned entry goes on from there if that one `is_in` still.
+ * walks the entries of one hash and compares keys itself.  The table grows by doubling; entries of one
+ * hash keep their order, a new one goes to the end, so a walk that was left at a pinned entry goes on
+ * from there if that one `is_in` still.  core/recency knows which was used longest ago.
  *
- * Which entry was used longest ago is core/recency's to know; an unbounded table does not ask.
- *
- * Readers take no lock: they walk inside a section (core/rcu.h).  Growing moves entries between chains,
- * where a reader may miss one: a reader that found nothing asks cx_lru_may_have_missed.  What is
- * removed is freed by the owner after a grace period.  A pinned entry can be compared outside.
+ * Readers take no lock: they walk in a section (core/rcu.h).  Growing moves entries between chains:
+ * who found nothing asks cx_lru_may_have_missed.  What is removed is freed after a grace period.
  *
  *                 first, next  use   insert, remove, grow, clear
  *   first, next        -        -      [1]        [1] release/acquire on every link
  *   use                -        -      [2]        [2] a stamp is one atomic store
- *   insert ... clear  [1]      [2]     guard      the caller holds `guard` (core/lock.h)
+ *   insert ... clear  [1]      [2]     guard      between cx_lru_enter and cx_lru_leave
  *
  * Progress: everything is wait-free but the guard; nothing is allocated but in cx_lru_room.
  */
@@ -28,13 +25,14 @@
 struct cx_lru_entry {
     struct cx_lru_entry *chain; /* atomic; next in its bucket */
     uint64_t hash;
-    uint32_t pins; /* atomic; the table's own and those of who compares it outside */
+    uint32_t pins; /* atomic; 1, the table's own, before it is inserted */
     bool is_in;    /* atomic; in the table */
     union {
         struct cx_used used;
         struct {
-            uint64_t stamp;               /* which a late reader may still write */
-            struct cx_lru_entry *removed; /* once it is not in the table: the next that went with it */
+            uint64_t stamp; /* which a late reader may still write */
+            struct cx_lru_entry
+                *removed; /* once it is not in the table: the next that went with it */
         };
     };
 };
@@ -66,15 +64,6 @@ struct cx_lru_room {
 void cx_lru_init(struct cx_lru *lru, size_t capacity);
 /* Frees what the table has, but for the entries. */
 void cx_lru_fini(struct cx_lru *lru);
-
-/* Before its insertion: its hash, and the table's pin. */
-static inline void
-cx_lru_prepare(struct cx_lru_entry *entry, uint64_t hash)
-{
-    entry->hash = hash;
-    entry->pins = 1;
-    entry->is_in = false;
-}
 
 /* The guard. In a child whose parent's other thread was inside, the table is found empty. */
 void cx_lru_enter(struct cx_lru *lru);

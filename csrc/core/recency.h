@@ -63,9 +63,9 @@ struct cx_recency {
     struct cx_used_node *heap;  /* `room` nodes, and as many for the queue behind them */
     struct cx_used_node *queue; /* a circle */
     size_t room;
-    size_t heaped;         /* nodes in the heap */
-    size_t queued, begin;  /* nodes in the queue, removed ones too, and where the first is */
-    uint64_t last;         /* key that was queued */
+    size_t heaped;        /* nodes in the heap */
+    size_t queued, begin; /* nodes in the queue, removed ones too, and where the first is */
+    uint64_t last;        /* key that was queued */
 };
 
 struct cx_recency_room {

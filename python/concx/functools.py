@@ -60,7 +60,7 @@ __all__ = [
 ]
 
 if _sys.version_info >= (3, 14):
-    from functools import Placeholder  # noqa: F401
+    from functools import Placeholder
 
     __all__ += ["Placeholder"]
 

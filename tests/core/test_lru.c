@@ -26,7 +26,7 @@ static struct item *
 item_new(uint64_t key, uint64_t alike)
 {
     struct item *item = malloc(sizeof *item);
-    cx_lru_prepare(&item->entry, hash_of(key, alike));
+    item->entry = (struct cx_lru_entry){.hash = hash_of(key, alike), .pins = 1};
     item->key = key;
     return item;
 }
