@@ -203,7 +203,7 @@ def test_what_is_no_bound_is_refused(lru: Any) -> None:
 
 
 def test_messages_name_the_value() -> None:
-    make = type(lru_cache(len))
+    make: Any = type(lru_cache(len))
     with pytest.raises(TypeError, match="maxsize should be integer or None, got '8'"):
         make(len, "8", False)
     with pytest.raises(TypeError, match="the first argument must be callable, got 8"):
@@ -313,7 +313,7 @@ def test_the_module_is_the_twin_of_functools() -> None:
 
 def test_invalidate_and_contains_take_the_arguments_of_a_call() -> None:
     recorder = Recorder()
-    f = lru_cache(8)(recorder)
+    f: Any = lru_cache(8)(recorder)
     f(1, x=2)
     assert f.cache_contains(1, x=2)
     assert not f.cache_contains(1, x=3)
