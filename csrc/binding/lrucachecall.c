@@ -119,8 +119,8 @@ look(LruCache *self, const struct cxb_probe *probe, enum place place, struct cxb
 
 /* --- storing ---------------------------------------------------------------------------------- */
 
-/* Of a use now, by this thread.  It counts afterwards, so whoever is ordered behind a call of another
- * thread knows that it is not alone. */
+/* Of a use now, by this thread.  Whoever is ordered behind a call of another thread knows that it is not
+ * alone. */
 static inline uint64_t
 stamp_of(const LruCache *self)
 {
@@ -258,6 +258,7 @@ static inline PyObject *
 call(LruCache *self, const struct cxb_probe *probe, size_t nargsf)
 {
     struct cxb_item *item;
+    cx_tally_arrive(&self->tally);
     cx_rcu_enter();
     enum found found = look(self, probe, SECTION, &item);
     if (CX_LIKELY(found == FOUND)) {
@@ -326,6 +327,7 @@ call_untyped(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject 
         if (PyLong_CheckExact(key) && CX_LIKELY(cxb_int_is_compact(key))) {
             uint64_t hash = (uint64_t)cxb_int_compact(key) * CXB_SPREAD;
             uint32_t moves = cx_lru_moves(&self->lru);
+            cx_tally_arrive(&self->tally);
             cx_rcu_enter();
             struct cx_lru_entry *entry = cx_lru_first(&self->lru, hash);
             for (; entry != NULL; entry = cx_lru_next(entry)) {
@@ -351,7 +353,9 @@ call_untyped(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject 
 static PyObject *
 call_uncached(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
-    return call_function((LruCache *)callable, args, nargsf, kwnames);
+    LruCache *self = (LruCache *)callable;
+    cx_tally_arrive(&self->tally);
+    return call_function(self, args, nargsf, kwnames);
 }
 
 vectorcallfunc
@@ -366,6 +370,7 @@ int
 cxb_lrucache_contains(LruCache *self, const struct cxb_probe *probe)
 {
     struct cxb_item *item;
+    cx_tally_arrive(&self->tally);
     cx_rcu_enter();
     enum found found = look(self, probe, SECTION, &item);
     if (found != FAILED) {

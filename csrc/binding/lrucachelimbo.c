@@ -13,15 +13,21 @@ cxb_items_release(struct cx_lru_entry *entry)
     }
 }
 
+static inline void
+release(struct cxb_removed *removed)
+{
+    free(removed->buckets);
+    cxb_items_release(removed->items);
+    Py_XDECREF(removed->value);
+}
+
 #if CX_WITH_GIL
 
 void
 cxb_limbo_release(LruCache *self, struct cxb_removed *removed)
 {
     (void)self;
-    free(removed->buckets);
-    cxb_items_release(removed->items);
-    Py_XDECREF(removed->value);
+    release(removed);
 }
 
 #else
@@ -56,6 +62,7 @@ void
 cxb_limbo_release(LruCache *self, struct cxb_removed *removed)
 {
     if (CX_LIKELY(!removed->is_due)) {
+        release(removed); /* nothing, or what nobody else can read */
         return;
     }
     /* With nobody inside a section twice is enough, and once for what was retired before that. */
@@ -108,12 +115,16 @@ add(LruCache *self, void *pointer, uintptr_t tag, uint32_t weight)
 void
 cxb_limbo_retire(LruCache *self, struct cxb_removed *removed)
 {
+    if (cx_tally_is_alone(&self->tally)) {
+        return;
+    }
     bool are_many = removed->items != NULL && removed->items->removed != NULL;
     add(self, removed->items, ITEMS, are_many ? CX_LIMBO_WEIGHT : weight_of_items(self));
     add(self, removed->value, VALUE, 1);
     add(self, removed->buckets, BUCKETS, CX_LIMBO_WEIGHT);
-    removed->is_due = cx_limbo_seal_if_due(&self->limbo);
-    removed->is_pressing = are_many || weight_of_items(self) > 1;
+    bool is_due = cx_limbo_seal_if_due(&self->limbo);
+    *removed = (struct cxb_removed){
+        .is_due = is_due, .is_pressing = are_many || weight_of_items(self) > 1};
 }
 
 void

@@ -2,7 +2,8 @@
 /* binding/lrucachelimbo.h - what a cache has removed, from the guard to its end.
  *
  * With a GIL it is released once the operation has left the table; without one, readers may be on
- * it, and it waits in the cache's limbo for its grace period.  Small caches let less wait.
+ * it, and it waits in the cache's limbo for its grace period; small caches let less wait.  A thread
+ * that is alone with a cache (core/tally.h) need not wait either.
  */
 #ifndef CX_BINDING_LRUCACHELIMBO_H
 #define CX_BINDING_LRUCACHELIMBO_H
@@ -43,7 +44,7 @@ cxb_limbo_has_room(LruCache *self)
 
 /* Outside: 0, or -1 with MemoryError. */
 int cxb_limbo_make_room(LruCache *self);
-/* Inside the guard. */
+/* Inside the guard, after everything was unlinked; what can be released at once stays in *removed. */
 void cxb_limbo_retire(LruCache *self, struct cxb_removed *removed);
 /* When nobody can reach the cache any more. */
 void cxb_limbo_free(LruCache *self);

@@ -71,19 +71,32 @@ make_cells(struct cx_tally *t)
     return known;
 }
 
+#if defined(CX_WITH_URCU)
+#define HAS_BARRIER false
+#else
+#define HAS_BARRIER (!cx_rcu_state.is_fenced)
+#endif
+
+/* The first becomes the owner.  Of the others each makes sure for itself that the owner knows, until
+ * one has said that it does. */
+CX_COLD void
+cx_tally_arrive_slow(struct cx_tally *t)
+{
+    uint32_t nobody = 0;
+    if (HAS_BARRIER && cx_cas_relaxed(&t->owner, &nobody, cx_counter_thread() + 1)) {
+        return;
+    }
+    cx_store_relaxed(&t->arrivals, 1);
+    (void)cx_rcu_try_advance(); /* a barrier in every running thread */
+    cx_store_release(&t->arrivals, 2); /* [T3] pairs with [T4] */
+}
+
 /* The owner's cell is nobody else's, so what has no cell goes to the base, which is subtracted. */
 void
 cx_tally_add_slow(struct cx_tally *t, enum cx_tally_kind kind)
 {
-    uint32_t number = cx_counter_thread(), nobody = 0;
-    if (cx_load_relaxed(&t->owner) == 0 && cx_cas_relaxed(&t->owner, &nobody, number + 1)) {
-        cx_tally_add(t, kind);
-        return;
-    }
+    uint32_t number = cx_counter_thread();
     struct cx_tally_cells *cells = cx_load_acquire(&t->others);
-    if (CX_UNLIKELY(!cx_load_relaxed(&t->is_common))) {
-        cx_store_relaxed(&t->is_common, true);
-    }
     if (CX_UNLIKELY(cells == NULL) && (cells = make_cells(t)) == NULL) {
         (void)cx_fetch_add_relaxed(&t->base[kind], -1);
         return;

@@ -6,6 +6,11 @@
  * first numbers (core/counter.h) own one each, the rest share some and add atomically.  A tally that one
  * thread uses, as most do, is small and costs two loads and a store.
  *
+ * Whoever counts says so first (cx_tally_arrive), before it reads what the tally is about.  The owner is
+ * alone (cx_tally_is_alone) until a second thread has arrived, and knows it by a plain load: the
+ * arrival goes through membarrier, as the sections of core/rcu.h do.  What the owner has unlinked before
+ * it found itself alone, nobody will ever read.
+ *
  * A sum holds every count that happened before it was asked for.  Resetting moves the base, so that
  * no count made meanwhile is lost.
  *
@@ -16,6 +21,7 @@
 #define CX_CORE_TALLY_H
 
 #include "core/counter.h"
+#include "core/rcu.h"
 
 enum cx_tally_kind { CX_HITS, CX_MISSES, CX_TALLY_KINDS };
 
@@ -26,7 +32,8 @@ struct cx_tally {
 };
 
 #define cx_tally_add(t, kind) ((void)(t)->count[kind]++)
-#define cx_tally_is_alone(t) true
+#define cx_tally_arrive(t) ((void)(t))
+#define cx_tally_is_alone(t) ((void)(t), true)
 
 #else
 
@@ -41,7 +48,7 @@ struct cx_tally_cells {
 
 struct cx_tally {
     uint32_t owner;                /* atomic; the first thread's number plus one */
-    bool is_common;                /* atomic; another thread has counted */
+    uint32_t arrivals;             /* atomic; 0: the owner's alone; 1: another comes; 2: it is there */
     struct cx_tally_cells *others; /* atomic */
     char apart[CX_CACHELINE];
     int64_t count[CX_TALLY_KINDS]; /* atomic; the owner's */
@@ -49,11 +56,24 @@ struct cx_tally {
     int64_t base[CX_TALLY_KINDS]; /* atomic; subtracted */
 };
 
-/* Whether no other thread has counted, or none that anything orders before this one. */
+void cx_tally_arrive_slow(struct cx_tally *t);
+
+static inline void
+cx_tally_arrive(struct cx_tally *t)
+{
+    if (CX_UNLIKELY(cx_load_relaxed(&t->owner) != cx_counter_thread() + 1 &&
+                    cx_load_acquire(&t->arrivals) != 2)) { /* [T4] pairs with [T3] */
+        cx_tally_arrive_slow(t);
+    }
+}
+
+/* Whether the calling thread is the only one that has arrived.  Without membarrier it never says so. */
 static inline bool
 cx_tally_is_alone(const struct cx_tally *t)
 {
-    return cx_load_relaxed(&t->owner) == cx_counter_thread() + 1 && !cx_load_relaxed(&t->is_common);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* after what was unlinked; membarrier does the rest */
+    return cx_load_relaxed(&t->owner) == cx_counter_thread() + 1 &&
+           cx_load_relaxed(&t->arrivals) == 0;
 }
 
 void cx_tally_add_slow(struct cx_tally *t, enum cx_tally_kind kind);
