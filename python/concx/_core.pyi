@@ -442,6 +442,7 @@ class Counter(_NoOperators):
     def __int__(self) -> int: ...
     def __sizeof__(self) -> int: ...
 
+@disjoint_base
 class _lru_cache_wrapper(Generic[_T]):
     __wrapped__: Callable[..., _T]
     cache_parameters: Callable[[], dict[str, Any]]

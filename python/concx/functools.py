@@ -14,8 +14,7 @@ victims. Everything else is the standard module's own.
 
 from __future__ import annotations
 
-import functools as _std
-import sys as _sys
+import sys
 from functools import (
     WRAPPER_ASSIGNMENTS,
     WRAPPER_UPDATES,
@@ -59,7 +58,7 @@ __all__ = [
     "wraps",
 ]
 
-if _sys.version_info >= (3, 14):
+if sys.version_info >= (3, 14):
     from functools import Placeholder
 
     __all__ += ["Placeholder"]
@@ -133,7 +132,8 @@ def _wrap(
 ) -> _lru_cache_wrapper[_T]:
     wrapper = _lru_cache_wrapper(function, maxsize, typed, shared=shared)
     wrapper.cache_parameters = lambda: {"maxsize": maxsize, "typed": typed}
-    return _std.update_wrapper(wrapper, function)
+    update_wrapper(wrapper, function)
+    return wrapper
 
 
 def cache(user_function: Callable[..., _T], /) -> _lru_cache_wrapper[_T]:
