@@ -27,6 +27,8 @@
     X(create_future, "create_future")                                                              \
     X(done, "done")                                                                                \
     X(events, "asyncio.events")                                                                    \
+    X(keys, "keys")                                                                                \
+    X(missing, "__missing__")                                                                      \
     X(module, "__module__")                                                                        \
     X(name, "__name__")                                                                            \
     X(notify_all, "notify_all")                                                                    \

@@ -13,7 +13,7 @@ void
 cx_limbo_seal(struct cx_limbo *limbo)
 {
     struct cx_batch *batch = limbo->open;
-    if (batch == NULL || batch->count == 0) {
+    if (batch == NULL || cx_load_relaxed(&batch->count) == 0) {
         return;
     }
     batch->stamp = cx_rcu_stamp();
@@ -41,7 +41,7 @@ cx_limbo_take(struct cx_limbo *limbo)
     while (limbo->first != NULL && cx_rcu_is_over(limbo->first->stamp)) {
         *end = limbo->first;
         end = &limbo->first->next;
-        limbo->waiting -= limbo->first->count;
+        limbo->waiting -= cx_load_relaxed(&limbo->first->count);
         limbo->first = limbo->first->next;
     }
     if (limbo->first == NULL) {

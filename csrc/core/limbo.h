@@ -29,7 +29,7 @@
 struct cx_batch {
     struct cx_batch *next;
     uint64_t stamp;
-    uint32_t count;
+    uint32_t count; /* atomic, for forks */
     uint32_t weight;
     void *item[CX_BATCH_ITEMS]; /* tagged as its owner likes */
 };
@@ -46,7 +46,7 @@ struct cx_batch *cx_batch_new(void);
 static inline bool
 cx_limbo_has_room(const struct cx_limbo *limbo, uint32_t items)
 {
-    return limbo->open != NULL && limbo->open->count + items <= CX_BATCH_ITEMS;
+    return limbo->open != NULL && cx_load_relaxed(&limbo->open->count) + items <= CX_BATCH_ITEMS;
 }
 
 /* Seals what is open and opens `room`, which is empty.  An open batch must have something in it. */
@@ -58,9 +58,10 @@ static inline void
 cx_limbo_add(struct cx_limbo *limbo, void *item, uint32_t weight)
 {
     struct cx_batch *open = limbo->open;
-    open->item[open->count] = item;
+    uint32_t count = cx_load_relaxed(&open->count);
+    open->item[count] = item;
     open->weight += weight;
-    cx_store_release(&open->count, open->count + 1);
+    cx_store_release(&open->count, count + 1);
     limbo->waiting++;
 }
 
