@@ -4,12 +4,12 @@
 #include <stdlib.h>
 
 void
-cxb_items_release(struct cx_lru_entry *entry)
+cxb_items_release(struct cx_lru_entry *items)
 {
-    while (entry != NULL) {
-        struct cx_lru_entry *next = entry->removed;
-        cxb_item_unpin(cxb_item_of(entry));
-        entry = next;
+    while (items != NULL) {
+        struct cx_lru_entry *next = items->removed;
+        cxb_item_unpin(cxb_item_of(items));
+        items = next;
     }
 }
 
