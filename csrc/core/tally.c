@@ -87,7 +87,7 @@ cx_tally_arrive_slow(struct cx_tally *t)
         return;
     }
     cx_store_relaxed(&t->arrivals, 1);
-    (void)cx_rcu_try_advance(); /* a barrier in every running thread */
+    (void)cx_rcu_try_advance();        /* a barrier in every running thread */
     cx_store_release(&t->arrivals, 2); /* [T3] pairs with [T4] */
 }
 

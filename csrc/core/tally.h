@@ -47,8 +47,8 @@ struct cx_tally_cells {
 };
 
 struct cx_tally {
-    uint32_t owner;                /* atomic; the first thread's number plus one */
-    uint32_t arrivals;             /* atomic; 0: the owner's alone; 1: another comes; 2: it is there */
+    uint32_t owner;    /* atomic; the first thread's number plus one */
+    uint32_t arrivals; /* atomic; 0: the owner's alone; 1: another comes; 2: it is there */
     struct cx_tally_cells *others; /* atomic */
     char apart[CX_CACHELINE];
     int64_t count[CX_TALLY_KINDS]; /* atomic; the owner's */
