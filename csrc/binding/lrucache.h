@@ -60,7 +60,7 @@ int cxb_probe_init(struct cxb_probe *probe, bool is_typed, PyObject *const *args
                    PyObject *kwnames);
 
 /* What can be told of two keys with one hash and one shape without running Python. */
-enum cxb_sameness { CXB_DIFFERENT, CXB_SAME, CXB_UNDECIDED };
+enum cxb_sameness { CXB_UNDECIDED = -1, CXB_DIFFERENT, CXB_SAME }; /* as cxb_same */
 enum cxb_sameness cxb_item_compare(const struct cxb_item *item, const struct cxb_probe *probe);
 
 /* Whether they are equal: 1, 0, or -1 with the exception of an __eq__.  Runs Python. */

@@ -295,19 +295,19 @@ init_usual(struct cxb_probe *probe, PyObject *const *args, Py_ssize_t nargs, PyO
     *probe =
         (struct cxb_probe){0, CXB_SHAPE(nargs, nkw), args, kwnames, (uint32_t)(nargs + nkw), false};
     if (only != NULL && PyUnicode_CheckExact(only)) {
-        Py_hash_t hash = cxb_hash(only);
+        Py_hash_t hash = cxb_argument_hash(only);
         probe->shape = CXB_SHAPE_STR;
-        probe->hash = (uint64_t)hash * CXB_SPREAD;
+        probe->hash = cxb_spread(hash);
         return 0; /* no str is without a hash */
     }
     uint64_t state = probe->shape;
     for (Py_ssize_t i = 0; i < nargs + nkw; i++) {
         Py_hash_t hash = 0;
         if (i >= nargs &&
-            CX_LIKELY((hash = cxb_hash(PyTuple_GET_ITEM(kwnames, i - nargs))) != -1)) {
+            CX_LIKELY((hash = cxb_argument_hash(PyTuple_GET_ITEM(kwnames, i - nargs))) != -1)) {
             state = cxb_mix(state, hash);
         }
-        if (CX_UNLIKELY(hash == -1 || (hash = cxb_hash(args[i])) == -1)) {
+        if (CX_UNLIKELY(hash == -1 || (hash = cxb_argument_hash(args[i])) == -1)) {
             return -1;
         }
         state = cxb_mix(state, hash);
@@ -325,7 +325,7 @@ call_untyped(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject 
     if (CX_LIKELY(kwnames == NULL && PyVectorcall_NARGS(nargsf) == 1)) {
         PyObject *key = args[0];
         if (PyLong_CheckExact(key) && CX_LIKELY(cxb_int_is_compact(key))) {
-            uint64_t hash = (uint64_t)cxb_int_compact(key) * CXB_SPREAD;
+            uint64_t hash = cxb_spread((Py_hash_t)cxb_int_compact(key));
             uint32_t moves = cx_lru_moves(&self->lru);
             cx_tally_arrive(&self->tally);
             cx_rcu_enter();

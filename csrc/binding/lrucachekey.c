@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "binding/lrucachekey.h"
 
-#define DEPTH 4 /* of tuples in tuples that are compared without Python */
-
 /* --- hashes ----------------------------------------------------------------------------------- */
 
 static int
@@ -10,19 +8,19 @@ hash_bare(struct cxb_probe *probe, PyObject *key)
 {
     int64_t value;
     if (!PyLong_CheckExact(key)) {
-        Py_hash_t hash = cxb_hash(key);
+        Py_hash_t hash = cxb_argument_hash(key);
         probe->shape = CXB_SHAPE_STR;
-        probe->hash = (uint64_t)hash * CXB_SPREAD;
+        probe->hash = cxb_spread(hash);
         return hash == -1 ? -1 : 0;
     }
     if (cxb_int_value(key, &value)) {
         probe->shape = CXB_SHAPE_INT;
-        probe->hash = (uint64_t)value * CXB_SPREAD;
+        probe->hash = cxb_spread((Py_hash_t)value);
         return 0;
     }
     Py_hash_t hash = PyObject_Hash(key);
     probe->shape = CXB_SHAPE_BIG;
-    probe->hash = (uint64_t)hash * CXB_SPREAD;
+    probe->hash = cxb_spread(hash);
     return hash == -1 ? -1 : 0;
 }
 
@@ -43,12 +41,12 @@ hash_all(struct cxb_probe *probe, uint32_t nargs)
     for (uint32_t i = 0; i < probe->count; i++) {
         Py_hash_t hash = 0;
         if (i >= nargs) {
-            if ((hash = cxb_hash(PyTuple_GET_ITEM(probe->kwnames, i - nargs))) == -1) {
+            if ((hash = cxb_argument_hash(PyTuple_GET_ITEM(probe->kwnames, i - nargs))) == -1) {
                 return -1;
             }
             state = cxb_mix(state, hash);
         }
-        if ((hash = cxb_hash(probe->args[i])) == -1) {
+        if ((hash = cxb_argument_hash(probe->args[i])) == -1) {
             return -1;
         }
         state = cxb_mix(state, hash);
@@ -87,64 +85,10 @@ cxb_probe_init(struct cxb_probe *probe, bool is_typed, PyObject *const *args, Py
 
 /* --- comparisons ------------------------------------------------------------------------------ */
 
-static enum cxb_sameness
-compare_ints(PyObject *a, PyObject *b)
+static inline enum cxb_sameness
+compare(PyObject *a, PyObject *b)
 {
-    int64_t first, second;
-    bool fits = cxb_int_value(a, &first), too = cxb_int_value(b, &second);
-    return fits && too   ? (first == second ? CXB_SAME : CXB_DIFFERENT)
-           : fits == too ? CXB_UNDECIDED
-                         : CXB_DIFFERENT;
-}
-
-static enum cxb_sameness
-compare_tuples(PyObject *a, PyObject *b, int depth)
-{
-    enum cxb_sameness all = CXB_SAME;
-    Py_ssize_t size = PyTuple_GET_SIZE(a);
-    if (size != PyTuple_GET_SIZE(b)) {
-        return CXB_DIFFERENT;
-    }
-    for (Py_ssize_t i = 0; i < size; i++) {
-        PyObject *first = PyTuple_GET_ITEM(a, i), *second = PyTuple_GET_ITEM(b, i);
-        enum cxb_sameness one =
-            first == second ? CXB_SAME : cxb_compare_other(first, second, depth + 1);
-        if (one == CXB_DIFFERENT) {
-            return CXB_DIFFERENT;
-        }
-        all = one == CXB_UNDECIDED ? CXB_UNDECIDED : all;
-    }
-    return all;
-}
-
-/* Of two objects that are not one: exact types whose comparison is C and known. */
-enum cxb_sameness
-cxb_compare_other(PyObject *a, PyObject *b, int depth)
-{
-    PyTypeObject *type = Py_TYPE(a);
-    if (type != Py_TYPE(b)) {
-        return CXB_UNDECIDED;
-    }
-    if (type == &PyLong_Type) {
-        return compare_ints(a, b);
-    }
-    if (type == &PyUnicode_Type) {
-        return cxb_compare_text(a, b);
-    }
-    if (type == &PyFloat_Type) {
-        return PyFloat_AS_DOUBLE(a) == PyFloat_AS_DOUBLE(b) ? CXB_SAME : CXB_DIFFERENT;
-    }
-    if (type == &PyBytes_Type) {
-        Py_ssize_t size = PyBytes_GET_SIZE(a);
-        return size == PyBytes_GET_SIZE(b) &&
-                       memcmp(PyBytes_AS_STRING(a), PyBytes_AS_STRING(b), (size_t)size) == 0
-                   ? CXB_SAME
-                   : CXB_DIFFERENT;
-    }
-    if (type == &PyTuple_Type && depth < DEPTH) {
-        return compare_tuples(a, b, depth);
-    }
-    return type == &PyType_Type ? CXB_DIFFERENT : CXB_UNDECIDED;
+    return (enum cxb_sameness)cxb_same(a, b);
 }
 
 /* The key that stands behind the arguments: names, then types. */
@@ -162,7 +106,7 @@ cxb_item_compare(const struct cxb_item *item, const struct cxb_probe *probe)
         return CXB_SAME; /* their hash is */
     }
     for (uint32_t i = 0; i < probe->count; i++) {
-        if ((one = cxb_compare(item->key[i], probe->args[i])) != CXB_SAME) {
+        if ((one = compare(item->key[i], probe->args[i])) != CXB_SAME) {
             if (one == CXB_DIFFERENT) {
                 return one;
             }
@@ -170,14 +114,14 @@ cxb_item_compare(const struct cxb_item *item, const struct cxb_probe *probe)
         }
     }
     if (probe->kwnames != NULL &&
-        (one = cxb_compare(item->key[probe->count], probe->kwnames)) != CXB_SAME) {
+        (one = compare(item->key[probe->count], probe->kwnames)) != CXB_SAME) {
         if (one == CXB_DIFFERENT) {
             return one;
         }
         all = one;
     }
     for (uint32_t i = 0; probe->is_typed && i < probe->count; i++) {
-        one = cxb_compare(rest_of(item, probe)[i], (PyObject *)Py_TYPE(probe->args[i]));
+        one = compare(rest_of(item, probe)[i], (PyObject *)Py_TYPE(probe->args[i]));
         if (one == CXB_DIFFERENT) {
             return one;
         }
@@ -189,7 +133,7 @@ cxb_item_compare(const struct cxb_item *item, const struct cxb_probe *probe)
 static int
 equal(PyObject *a, PyObject *b)
 {
-    enum cxb_sameness same = cxb_compare(a, b);
+    enum cxb_sameness same = compare(a, b);
     return same == CXB_UNDECIDED ? PyObject_RichCompareBool(a, b, Py_EQ) : same == CXB_SAME;
 }
 

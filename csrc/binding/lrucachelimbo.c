@@ -123,8 +123,8 @@ cxb_limbo_retire(LruCache *self, struct cxb_removed *removed)
     add(self, removed->value, VALUE, 1);
     add(self, removed->buckets, BUCKETS, CX_LIMBO_WEIGHT);
     bool is_due = cx_limbo_seal_if_due(&self->limbo);
-    *removed = (struct cxb_removed){
-        .is_due = is_due, .is_pressing = are_many || weight_of_items(self) > 1};
+    *removed = (struct cxb_removed){.is_due = is_due,
+                                    .is_pressing = are_many || weight_of_items(self) > 1};
 }
 
 void
