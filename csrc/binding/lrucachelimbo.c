@@ -16,7 +16,9 @@ cxb_items_release(struct cx_lru_entry *items)
 static inline void
 release(struct cxb_removed *removed)
 {
-    free(removed->buckets);
+    if (CX_UNLIKELY(removed->buckets != NULL)) {
+        free(removed->buckets);
+    }
     cxb_items_release(removed->items);
     Py_XDECREF(removed->value);
 }
