@@ -48,7 +48,7 @@ class Workload(Protocol):
 
 def workload(name: str) -> Workload:
     """The workload of a name."""
-    from workloads import atomics, caches, idle, loops, memory, native, pools, threads
+    from workloads import atomics, caches, idle, loops, memory, native, pools, processes, threads
 
     known: dict[str, Workload] = {
         **threads.WORKLOADS,
@@ -59,5 +59,6 @@ def workload(name: str) -> Workload:
         **memory.WORKLOADS,
         **pools.WORKLOADS,
         **native.WORKLOADS,
+        **processes.WORKLOADS,
     }
     return known[name]
