@@ -279,7 +279,7 @@ def defined_names(tree: ast.Module, mirrored: str | None) -> set[str]:
             )
             if own:
                 names.update(alias.asname or alias.name for alias in node.names)
-    return {name for name in names if is_public(name)}
+    return {name for name in names if is_public(name) and name != "TYPE_CHECKING"}
 
 
 def not_exported(root: Path) -> list[str]:

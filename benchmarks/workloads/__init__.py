@@ -48,11 +48,23 @@ class Workload(Protocol):
 
 def workload(name: str) -> Workload:
     """The workload of a name."""
-    from workloads import atomics, idle, loops, maps, memory, native, pools, processes, threads
+    from workloads import (
+        atomics,
+        caches,
+        idle,
+        loops,
+        maps,
+        memory,
+        native,
+        pools,
+        processes,
+        threads,
+    )
 
     known: dict[str, Workload] = {
         **threads.WORKLOADS,
         **atomics.WORKLOADS,
+        **caches.WORKLOADS,
         **loops.WORKLOADS,
         **maps.WORKLOADS,
         **idle.WORKLOADS,

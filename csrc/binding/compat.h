@@ -83,6 +83,27 @@ cxb_dict_get(PyObject *dict, PyObject *key, PyObject **value)
 #endif
 }
 
+/* Whether an exact int has one digit, and then its value. */
+static inline bool
+cxb_int_is_compact(PyObject *number)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyUnstable_Long_IsCompact((PyLongObject *)number);
+#else
+    return Py_SIZE(number) >= -1 && Py_SIZE(number) <= 1;
+#endif
+}
+
+static inline int64_t
+cxb_int_compact(PyObject *number)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyUnstable_Long_CompactValue((PyLongObject *)number);
+#else
+    return Py_SIZE(number) * (int64_t)((PyLongObject *)number)->ob_digit[0];
+#endif
+}
+
 /* One object's lock on free-threaded builds, nothing where the GIL excludes. */
 #if PY_VERSION_HEX >= 0x030D0000
 #define CXB_BEGIN_CRITICAL(object) Py_BEGIN_CRITICAL_SECTION(object)

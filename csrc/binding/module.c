@@ -24,7 +24,7 @@ static struct type_entry type_table[] = {
     ENTRY(counter, true),      ENTRY(segment, true),     ENTRY(block, true),
     ENTRY(mplock, true),       ENTRY(mpevent, true),     ENTRY(mpline, true),
     ENTRY(mpqueue, true),      ENTRY(map, true),         ENTRY(mapset, true),
-    ENTRY(mapiter, false),     ENTRY(missing, false),
+    ENTRY(mapiter, false),     ENTRY(missing, false),    ENTRY(lrucache, true),
 #undef ENTRY
 };
 
@@ -257,6 +257,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->pickle_dumps);
     Py_VISIT(state->pickle_loads);
     Py_VISIT(state->forking_dumps);
+    Py_VISIT(state->cache_info);
     Py_VISIT(state->ports);
     Py_VISIT(state->missing);
     Py_VISIT(state->flight_waits);
@@ -292,6 +293,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->pickle_dumps);
     Py_CLEAR(state->pickle_loads);
     Py_CLEAR(state->forking_dumps);
+    Py_CLEAR(state->cache_info);
     Py_CLEAR(state->ports);
     Py_CLEAR(state->missing);
     Py_CLEAR(state->flight_waits);

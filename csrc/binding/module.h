@@ -46,6 +46,7 @@ struct cxb_state {
     PyTypeObject *mapset_type;
     PyTypeObject *mapiter_type;
     PyTypeObject *missing_type;
+    PyTypeObject *lrucache_type;
     /* from the standard library */
     PyObject *Empty, *Full, *ShutDown;
     PyObject *OwnerDied, *SegmentDamaged;          /* made here */
@@ -63,6 +64,7 @@ struct cxb_state {
     PyObject *log_callback, *log_state;            /* concx._futures.log_... */
     PyObject *pickle_dumps, *pickle_loads;         /* of pickle */
     PyObject *forking_dumps;                       /* concx._shm.dumps */
+    PyObject *cache_info;                          /* functools._CacheInfo */
     PyObject *ports; /* id of a loop -> weak reference to its LoopPort */
 };
 
@@ -85,9 +87,9 @@ extern PyType_Spec cxb_await_spec, cxb_loopport_spec, cxb_token_spec, cxb_reader
     cxb_spscqueue_spec, cxb_stack_spec, cxb_ringiter_spec, cxb_futurebase_spec, cxb_link_spec,
     cxb_countdown_spec, cxb_taskqueue_spec, cxb_executorbase_spec, cxb_nativerange_spec,
     cxb_atomicint_spec, cxb_atomicfloat_spec, cxb_atomicflag_spec, cxb_atomicref_spec,
-    cxb_counter_spec, cxb_segment_spec, cxb_block_spec, cxb_mplock_spec, cxb_mpevent_spec,
-    cxb_mpline_spec, cxb_mpqueue_spec, cxb_map_spec, cxb_mapset_spec, cxb_mapiter_spec,
-    cxb_missing_spec;
+    cxb_counter_spec, cxb_lrucache_spec, cxb_segment_spec, cxb_block_spec, cxb_mplock_spec,
+    cxb_mpevent_spec, cxb_mpline_spec, cxb_mpqueue_spec, cxb_map_spec, cxb_mapset_spec,
+    cxb_mapiter_spec, cxb_missing_spec;
 
 /* Puts the methods of a table on a type as its own, but for those named in `without`: 0 or -1. */
 int cxb_add_methods(PyTypeObject *type, PyMethodDef *table, const char *const *without);

@@ -34,6 +34,7 @@
 #define CX_LIKELY(x) __builtin_expect(!!(x), 1)
 #define CX_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define CX_COLD __attribute__((cold, noinline))
+#define CX_NOINLINE __attribute__((noinline))
 #define CX_ALIGNED __attribute__((aligned(CX_CACHELINE)))
 #define CX_NODISCARD __attribute__((warn_unused_result))
 

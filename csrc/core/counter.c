@@ -21,15 +21,13 @@ cx_counter_fini(struct cx_counter *c)
     c->cells = NULL;
 }
 
-uint32_t
-cx_counter_thread(void)
+CX_THREAD_LOCAL uint32_t cx_counter_mine;
+
+CX_COLD uint32_t
+cx_counter_enlist(void)
 {
     static uint32_t threads;
-    static CX_THREAD_LOCAL uint32_t mine; /* plus one */
-    if (CX_UNLIKELY(mine == 0)) {
-        mine = cx_fetch_add_relaxed(&threads, 1) + 1;
-    }
-    return mine - 1;
+    return cx_counter_mine = cx_fetch_add_relaxed(&threads, 1) + 1;
 }
 
 void

@@ -27,8 +27,16 @@ struct cx_counter {
 CX_NODISCARD bool cx_counter_init(struct cx_counter *c, uint32_t cells);
 void cx_counter_fini(struct cx_counter *c);
 
+extern CX_THREAD_LOCAL uint32_t cx_counter_mine; /* the thread's number plus one; 0: it has none */
+uint32_t cx_counter_enlist(void);
+
 /* The calling thread's number, from 0 on; threads that have ended keep theirs. */
-uint32_t cx_counter_thread(void);
+static inline uint32_t
+cx_counter_thread(void)
+{
+    uint32_t mine = cx_counter_mine;
+    return (CX_LIKELY(mine != 0) ? mine : cx_counter_enlist()) - 1;
+}
 
 /* False: the cell would leave 64 bits, and keeps its value. */
 CX_NODISCARD static inline bool
