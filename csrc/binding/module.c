@@ -20,7 +20,7 @@ static struct type_entry type_table[] = {
     ENTRY(link, false),        ENTRY(countdown, true),   ENTRY(taskqueue, true),
     ENTRY(executorbase, true), ENTRY(nativerange, true), ENTRY(atomicint, true),
     ENTRY(atomicfloat, true),  ENTRY(atomicflag, true),  ENTRY(atomicref, true),
-    ENTRY(counter, true),
+    ENTRY(counter, true),      ENTRY(cache, true),       ENTRY(cacheiter, false),
 #undef ENTRY
 };
 
@@ -221,6 +221,11 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->future_condition);
     Py_VISIT(state->log_callback);
     Py_VISIT(state->log_state);
+    Py_VISIT(state->cache_stats);
+    Py_VISIT(state->cache_keys);
+    Py_VISIT(state->cache_values);
+    Py_VISIT(state->cache_items);
+    Py_VISIT(state->cache_same);
     Py_VISIT(state->ports);
     return 0;
 }
@@ -249,6 +254,11 @@ module_clear(PyObject *module)
     Py_CLEAR(state->future_condition);
     Py_CLEAR(state->log_callback);
     Py_CLEAR(state->log_state);
+    Py_CLEAR(state->cache_stats);
+    Py_CLEAR(state->cache_keys);
+    Py_CLEAR(state->cache_values);
+    Py_CLEAR(state->cache_items);
+    Py_CLEAR(state->cache_same);
     Py_CLEAR(state->ports);
     return 0;
 }

@@ -36,6 +36,8 @@ struct cxb_state {
     PyTypeObject *atomicflag_type;
     PyTypeObject *atomicref_type;
     PyTypeObject *counter_type;
+    PyTypeObject *cache_type;
+    PyTypeObject *cacheiter_type;
     /* from the standard library */
     PyObject *Empty, *Full, *ShutDown;
     PyObject *std_queue, *std_lifo, *std_priority; /* queue.Queue and its subclasses */
@@ -48,6 +50,8 @@ struct cxb_state {
     PyObject *asyncio_cancelled, *asyncio_invalid; /* asyncio's twins */
     PyObject *future_condition;                    /* concx._futures.Condition */
     PyObject *log_callback, *log_state;            /* concx._futures.log_... */
+    PyObject *cache_stats;                         /* concx.cache.CacheStats */
+    PyObject *cache_keys, *cache_values, *cache_items, *cache_same; /* its helpers */
     PyObject *ports; /* id of a loop -> weak reference to its LoopPort */
 };
 
@@ -70,7 +74,7 @@ extern PyType_Spec cxb_await_spec, cxb_loopport_spec, cxb_token_spec, cxb_reader
     cxb_spscqueue_spec, cxb_stack_spec, cxb_ringiter_spec, cxb_futurebase_spec, cxb_link_spec,
     cxb_countdown_spec, cxb_taskqueue_spec, cxb_executorbase_spec, cxb_nativerange_spec,
     cxb_atomicint_spec, cxb_atomicfloat_spec, cxb_atomicflag_spec, cxb_atomicref_spec,
-    cxb_counter_spec;
+    cxb_counter_spec, cxb_cache_spec, cxb_cacheiter_spec;
 
 /* Puts the methods of a table on a type as its own, but for those named in `without`: 0 or -1. */
 int cxb_add_methods(PyTypeObject *type, PyMethodDef *table, const char *const *without);

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+#include "core/ghost.h"
+
+#include <stdlib.h>
+
+#define WIDTH 16 /* cells of a bucket */
+#define FILL 12  /* on average */
+#define AGES 1024
+#define STEPS 256 /* of age, until a ghost is gone */
+
+bool
+cx_ghost_allocate(struct cx_ghost *ghost, uint32_t capacity)
+{
+    uint32_t buckets = capacity / FILL + 1;
+    uint32_t *cells = aligned_alloc(CX_CACHELINE, (size_t)buckets * WIDTH * sizeof *cells);
+    if (cells == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < (size_t)buckets * WIDTH; i++) {
+        cells[i] = 0;
+    }
+    *ghost = (struct cx_ghost){.cells = cells, .buckets = buckets, .capacity = capacity};
+    ghost->step = capacity / STEPS + 1;
+    return true;
+}
+
+void
+cx_ghost_fini(struct cx_ghost *ghost)
+{
+    free(ghost->cells);
+    *ghost = (struct cx_ghost){0};
+}
+
+size_t
+cx_ghost_bytes(const struct cx_ghost *ghost)
+{
+    return (size_t)ghost->buckets * WIDTH * sizeof *ghost->cells;
+}
+
+static uint64_t
+spread(uint64_t hash)
+{
+    hash = (hash ^ hash >> 29) * UINT64_C(0xBF58476D1CE4E5B9);
+    return hash ^ hash >> 32;
+}
+
+static uint32_t *
+bucket_of(const struct cx_ghost *ghost, uint64_t mixed)
+{
+    return ghost->cells + ((mixed >> 32) * ghost->buckets >> 32) * WIDTH;
+}
+
+/* Not 0, which is an empty cell. */
+static uint32_t
+print_of(uint64_t mixed)
+{
+    return ((uint32_t)mixed & ~(uint32_t)(AGES - 1)) | (mixed & ~(uint64_t)(AGES - 1) ? 0 : AGES);
+}
+
+static uint32_t
+age_of(const struct cx_ghost *ghost, uint32_t cell)
+{
+    return (uint32_t)(ghost->came / ghost->step - cell) & (AGES - 1);
+}
+
+static bool
+is_gone(const struct cx_ghost *ghost, uint32_t cell)
+{
+    return (uint64_t)age_of(ghost, cell) * ghost->step >= ghost->capacity;
+}
+
+void
+cx_ghost_add(struct cx_ghost *ghost, uint64_t hash)
+{
+    if (ghost->cells == NULL) {
+        return;
+    }
+    uint64_t mixed = spread(hash);
+    uint32_t *bucket = bucket_of(ghost, mixed), *oldest = bucket;
+    for (uint32_t *cell = bucket; cell < bucket + WIDTH && *oldest != 0; cell++) {
+        if (*cell == 0 || age_of(ghost, *cell) > age_of(ghost, *oldest)) {
+            oldest = cell;
+        }
+    }
+    ghost->came++;
+    *oldest = print_of(mixed) | ((ghost->came / ghost->step) & (AGES - 1));
+}
+
+bool
+cx_ghost_take(struct cx_ghost *ghost, uint64_t hash)
+{
+    if (ghost->cells == NULL) {
+        return false;
+    }
+    uint64_t mixed = spread(hash);
+    uint32_t print = print_of(mixed), *bucket = bucket_of(ghost, mixed);
+    for (uint32_t *cell = bucket; cell < bucket + WIDTH; cell++) {
+        if (*cell != 0 && (*cell & ~(uint32_t)(AGES - 1)) == print) {
+            bool known = !is_gone(ghost, *cell);
+            *cell = 0;
+            return known;
+        }
+    }
+    return false;
+}
