@@ -160,7 +160,8 @@ cxb_cache_invalidate_if(CacheObject *self, PyObject *predicate)
         PyObject *answer = PyObject_Vectorcall(predicate, args, 2, NULL);
         int goes = answer == NULL ? -1 : PyObject_IsTrue(answer);
         Py_XDECREF(answer);
-        struct cx_dead dead = {0};
+        struct cx_dead dead;
+        dead.count = 0;
         if (goes > 0 && cx_cache_take(&self->core)) {
             const struct cx_entries *entries = &self->core.entries;
             if (slot < entries->used && entries->at[slot].key == key &&
@@ -189,7 +190,8 @@ cxb_cache_popitem(CacheObject *self, PyObject *unused)
     int64_t now;
     (void)unused;
     for (;;) {
-        struct cx_dead dead = {0};
+        struct cx_dead dead;
+        dead.count = 0;
         PyObject *key = NULL, *value = NULL;
         if (cxb_cache_now(self, &now) < 0) {
             return NULL;
@@ -298,7 +300,8 @@ expire(CacheObject *self, int64_t now, int64_t limit)
     Py_ssize_t removed = 0;
     enum cx_status status;
     do {
-        struct cx_dead dead = {0};
+        struct cx_dead dead;
+        dead.count = 0;
         uint32_t step = limit < EXPIRED_AT_ONCE ? (uint32_t)limit : EXPIRED_AT_ONCE;
         uint32_t budget = step;
         if (!cx_cache_take(&self->core)) {
@@ -355,7 +358,8 @@ cxb_cache_resize(CacheObject *self, PyObject *const *args, Py_ssize_t nargs, PyO
         return NULL;
     }
     do {
-        struct cx_dead dead = {0};
+        struct cx_dead dead;
+        dead.count = 0;
         if (!cx_cache_take(&self->core)) {
             return PyErr_NoMemory();
         }

@@ -130,7 +130,8 @@ give_time(CacheObject *self, PyObject *key, int64_t ttl, int64_t span)
     }
     put.deadline = cxb_cache_deadline(self, put.now, ttl);
     do {
-        struct cx_dead dead = {0};
+        struct cx_dead dead;
+        dead.count = 0;
         uint32_t at;
         status = cxb_cache_enter_fresh(self, &probe, put.now, &at, &dead);
         if (status < 0) {

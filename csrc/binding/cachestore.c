@@ -35,10 +35,7 @@ tell(CacheObject *self, PyObject *key, PyObject *value, enum cx_cause cause)
 void
 cxb_cache_bury(CacheObject *self, struct cx_dead *dead, PyObject *key, PyObject *value)
 {
-    if (dead->count == 0) {
-        return;
-    }
-    PyObject *error = cxb_error_set_aside();
+    PyObject *error = dead->count > 0 && self->on_evict != NULL ? cxb_error_set_aside() : NULL;
     for (unsigned i = 0; i < dead->count; i++) {
         PyObject *old_key = dead->item[i].key, *old_value = dead->item[i].value;
         bool left = old_key != NULL || old_value != value; /* not: the same was put again */
@@ -49,7 +46,9 @@ cxb_cache_bury(CacheObject *self, struct cx_dead *dead, PyObject *key, PyObject 
         Py_DECREF(old_value);
     }
     dead->count = 0;
-    cxb_error_put_back(error);
+    if (error != NULL) {
+        cxb_error_put_back(error);
+    }
 }
 
 /* --- one entry ----------------------------------------------------------------------------------- */
@@ -74,7 +73,8 @@ find(CacheObject *self, PyObject *key, bool is_use)
         cx_cache_release(&self->core);
     }
     else if (status >= 0) {
-        struct cx_dead dead = {0};
+        struct cx_dead dead;
+        dead.count = 0;
         if (status == CX_TIMEOUT) {
             cx_cache_remove(&self->core, at, CX_EXPIRED, &dead);
         }
@@ -102,7 +102,8 @@ PyObject *
 cxb_cache_take_out(CacheObject *self, PyObject *key)
 {
     struct cxb_probe probe;
-    struct cx_dead dead = {0};
+    struct cx_dead dead;
+    dead.count = 0;
     PyObject *value = NULL;
     int64_t now;
     uint32_t at;
@@ -147,7 +148,14 @@ weigh(CacheObject *self, const struct cxb_store *how, struct cx_put *put)
 static int
 prepare(CacheObject *self, const struct cxb_store *how, struct cx_put *put)
 {
-    int64_t ttl;
+    int64_t ttl = self->ttl;
+    put->span = self->tti;
+    if (how->ttl == NULL && how->tti == NULL && how->weight == NULL && self->weigher == NULL &&
+        ttl == 0 && put->span == 0) {
+        put->weight = 1;
+        put->deadline = CX_FOREVER;
+        return cxb_cache_now(self, &put->now);
+    }
     if (cxb_cache_span(how->ttl, "ttl", self->ttl, &ttl) < 0 ||
         cxb_cache_span(how->tti, "tti", self->tti, &put->span) < 0 || weigh(self, how, put) < 0) {
         return -1;
@@ -201,7 +209,8 @@ cxb_cache_store(CacheObject *self, PyObject *key, PyObject *value, struct cxb_st
     Py_INCREF(key);
     Py_INCREF(value);
     do {
-        struct cx_dead dead = {0};
+        struct cx_dead dead;
+        dead.count = 0;
         struct cx_room room;
         uint32_t at;
         status = cxb_cache_enter_fresh(self, &probe, put.now, &at, &dead);

@@ -350,7 +350,9 @@ insert(struct cx_cache *cache, struct cx_put *put, struct cx_dead *dead)
     else {
         kind->insert(&cache->policy, at, put->is_known);
     }
-    cx_cache_set_time(cache, at, put->deadline, put->span, put->now);
+    if (put->deadline != CX_FOREVER || put->span != 0) {
+        cx_cache_set_time(cache, at, put->deadline, put->span, put->now);
+    }
     return CX_OK;
 }
 

@@ -57,16 +57,11 @@ print_of(uint64_t mixed)
     return ((uint32_t)mixed & ~(uint32_t)(AGES - 1)) | (mixed & ~(uint64_t)(AGES - 1) ? 0 : AGES);
 }
 
-static uint32_t
-age_of(const struct cx_ghost *ghost, uint32_t cell)
-{
-    return (uint32_t)(ghost->came / ghost->step - cell) & (AGES - 1);
-}
-
 static bool
 is_gone(const struct cx_ghost *ghost, uint32_t cell)
 {
-    return (uint64_t)age_of(ghost, cell) * ghost->step >= ghost->capacity;
+    uint32_t age = (uint32_t)(ghost->came / ghost->step - cell) & (AGES - 1);
+    return (uint64_t)age * ghost->step >= ghost->capacity;
 }
 
 void
@@ -76,14 +71,15 @@ cx_ghost_add(struct cx_ghost *ghost, uint64_t hash)
         return;
     }
     uint64_t mixed = spread(hash);
-    uint32_t *bucket = bucket_of(ghost, mixed), *oldest = bucket;
-    for (uint32_t *cell = bucket; cell < bucket + WIDTH && *oldest != 0; cell++) {
-        if (*cell == 0 || age_of(ghost, *cell) > age_of(ghost, *oldest)) {
-            oldest = cell;
-        }
+    uint32_t *bucket = bucket_of(ghost, mixed), best = 0;
+    uint32_t now = (uint32_t)(ghost->came / ghost->step);
+    for (uint32_t i = 0; i < WIDTH; i++) { /* without a branch, for the vectorizer */
+        uint32_t age = bucket[i] == 0 ? AGES : (now - bucket[i]) & (AGES - 1);
+        uint32_t rank = age * WIDTH + i;
+        best = rank > best ? rank : best;
     }
     ghost->came++;
-    *oldest = print_of(mixed) | ((ghost->came / ghost->step) & (AGES - 1));
+    bucket[best % WIDTH] = print_of(mixed) | (now & (AGES - 1));
 }
 
 bool
@@ -93,9 +89,12 @@ cx_ghost_take(struct cx_ghost *ghost, uint64_t hash)
         return false;
     }
     uint64_t mixed = spread(hash);
-    uint32_t print = print_of(mixed), *bucket = bucket_of(ghost, mixed);
-    for (uint32_t *cell = bucket; cell < bucket + WIDTH; cell++) {
-        if (*cell != 0 && (*cell & ~(uint32_t)(AGES - 1)) == print) {
+    uint32_t print = print_of(mixed), *bucket = bucket_of(ghost, mixed), any = 0;
+    for (uint32_t i = 0; i < WIDTH; i++) {
+        any |= (bucket[i] ^ print) < AGES;
+    }
+    for (uint32_t *cell = bucket; any && cell < bucket + WIDTH; cell++) {
+        if ((*cell ^ print) < AGES) { /* an empty cell has no print */
             bool known = !is_gone(ghost, *cell);
             *cell = 0;
             return known;
