@@ -237,8 +237,8 @@ cx_cache_expire(struct cx_cache *cache, int64_t now, bool exact, uint32_t *budge
             return CX_AGAIN;
         }
         uint32_t at = cx_wheel_next(cache->wheel, cache->entries.when, now, exact, budget);
-        if (at == CX_WHEEL_END) {
-            return *budget == 0 ? CX_TIMEOUT : CX_OK;
+        if (at >= CX_WHEEL_MORE) {
+            return at == CX_WHEEL_MORE ? CX_TIMEOUT : CX_OK;
         }
         take_out(cache, at, CX_EXPIRED, dead);
     }

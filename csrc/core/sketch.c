@@ -112,7 +112,8 @@ cx_sketch_count(const struct cx_sketch *sketch, uint64_t hash)
     hash = spread(hash);
     for (unsigned i = 0; i < 4 && sketch->words != NULL; i++) {
         unsigned shift;
-        unsigned count = place(sketch, hash, i, &shift)[0] >> shift & 15;
+        const uint64_t *word = place(sketch, hash, i, &shift);
+        unsigned count = *word >> shift & 15;
         least = count < least ? count : least;
     }
     return least;

@@ -15,7 +15,7 @@ tick_of(int64_t ns)
 void
 cx_wheel_init(struct cx_wheel *wheel, int64_t now)
 {
-    *wheel = (struct cx_wheel){.tick = tick_of(now)};
+    *wheel = (struct cx_wheel){.tick = tick_of(now), .look = CX_WHEEL_END};
     memset(wheel->head, 0xFF, sizeof wheel->head);
 }
 
@@ -48,6 +48,9 @@ void
 cx_wheel_remove(struct cx_wheel *wheel, struct cx_wheel_node *nodes, uint32_t node)
 {
     uint32_t prev = nodes[node].prev, next = nodes[node].next;
+    if (wheel->look == node) {
+        wheel->look = next;
+    }
     if (next != CX_WHEEL_END) {
         nodes[next].prev = prev;
     }
@@ -110,22 +113,29 @@ turn(struct cx_wheel *wheel, int64_t end)
     }
     wheel->tick = next < end ? next : end;
     wheel->is_due = (wheel->tick & 63) == 0;
+    wheel->look = CX_WHEEL_END;
 }
 
-/* The first node of the present bucket that has expired. */
+/* One node of the present bucket that has expired.  Where it stopped, the next call goes on. */
 static uint32_t
-look_closely(const struct cx_wheel *wheel, const struct cx_wheel_node *nodes, int64_t now,
-             uint32_t *budget)
+look_closely(struct cx_wheel *wheel, struct cx_wheel_node *nodes, int64_t now, uint32_t *budget)
 {
-    uint32_t node = wheel->head[0][wheel->tick & 63];
-    while (node != CX_WHEEL_END && nodes[node].deadline > now) {
+    if (wheel->look == CX_WHEEL_END) {
+        wheel->look = wheel->head[0][wheel->tick & 63];
+    }
+    while (wheel->look != CX_WHEEL_END) {
+        uint32_t node = wheel->look;
         if (*budget == 0) {
-            return CX_WHEEL_END;
+            return CX_WHEEL_MORE;
         }
         --*budget;
-        node = nodes[node].next;
+        wheel->look = nodes[node].next;
+        if (nodes[node].deadline <= now) {
+            cx_wheel_remove(wheel, nodes, node);
+            return node;
+        }
     }
-    return node;
+    return CX_WHEEL_END;
 }
 
 uint32_t
@@ -133,22 +143,21 @@ cx_wheel_next(struct cx_wheel *wheel, struct cx_wheel_node *nodes, int64_t now, 
               uint32_t *budget)
 {
     int64_t end = tick_of(now);
-    while (*budget > 0) {
+    for (;;) {
         if (wheel->is_due && !deal_out(wheel, nodes, budget)) {
-            break;
+            return CX_WHEEL_MORE;
         }
         if (wheel->tick >= end) {
-            uint32_t found = wheel->tick == end && exact ? look_closely(wheel, nodes, now, budget)
-                                                         : CX_WHEEL_END;
-            if (found != CX_WHEEL_END) {
-                cx_wheel_remove(wheel, nodes, found);
-            }
-            return found;
+            return wheel->tick == end && exact ? look_closely(wheel, nodes, now, budget)
+                                               : CX_WHEEL_END;
         }
         uint32_t node = wheel->head[0][wheel->tick & 63];
         if (node == CX_WHEEL_END) {
             turn(wheel, end);
             continue;
+        }
+        if (*budget == 0) {
+            return CX_WHEEL_MORE;
         }
         --*budget;
         cx_wheel_remove(wheel, nodes, node);
@@ -157,5 +166,4 @@ cx_wheel_next(struct cx_wheel *wheel, struct cx_wheel_node *nodes, int64_t now, 
         }
         cx_wheel_add(wheel, nodes, node); /* it was put off */
     }
-    return CX_WHEEL_END;
 }

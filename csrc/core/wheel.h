@@ -22,7 +22,8 @@
 
 #define CX_WHEEL_TICK 24 /* log2 of a tick in ns */
 #define CX_WHEEL_LEVELS 5
-#define CX_WHEEL_END UINT32_MAX
+#define CX_WHEEL_END UINT32_MAX        /* there is none */
+#define CX_WHEEL_MORE (UINT32_MAX - 1) /* the budget is used up before that is known */
 
 struct cx_wheel_node {
     int64_t deadline; /* ns */
@@ -32,6 +33,7 @@ struct cx_wheel_node {
 struct cx_wheel {
     int64_t tick;   /* buckets of earlier ticks are empty */
     uint32_t count; /* nodes in the wheel */
+    uint32_t look;  /* in the present bucket, where an exact look goes on; CX_WHEEL_END: nowhere */
     bool is_due;    /* the tick begins buckets of higher levels, which may not be dealt out yet */
     uint64_t taken[CX_WHEEL_LEVELS]; /* a bit for each bucket that has a node */
     uint32_t head[CX_WHEEL_LEVELS][64];
@@ -42,9 +44,9 @@ void cx_wheel_init(struct cx_wheel *wheel, int64_t now);
 void cx_wheel_add(struct cx_wheel *wheel, struct cx_wheel_node *nodes, uint32_t node);
 void cx_wheel_remove(struct cx_wheel *wheel, struct cx_wheel_node *nodes, uint32_t node);
 
-/* Turns the wheel towards `now` and takes out one node that has expired; CX_WHEEL_END: there is none,
- * or the budget, of nodes looked at, has become 0.  Without `exact` what expired in the present tick
- * may be left for later. */
+/* Turns the wheel towards `now` and takes out one node that has expired; or CX_WHEEL_END, or
+ * CX_WHEEL_MORE.  The budget is of nodes looked at.  Without `exact` what expired in the present tick
+ * may be left for later; with it, nodes that are not due are looked at twice at most. */
 uint32_t cx_wheel_next(struct cx_wheel *wheel, struct cx_wheel_node *nodes, int64_t now, bool exact,
                        uint32_t *budget);
 
