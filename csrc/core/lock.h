@@ -46,6 +46,14 @@ cx_lock_held(void)
     return cx_fork_generation() << 2 | 1;
 }
 
+/* Whether it is held by a thread that a fork has lost; then it can be taken. */
+static inline bool
+cx_lock_is_lost(struct cx_lock *lock)
+{
+    uint32_t word = cx_load_relaxed(&lock->word);
+    return word != 0 && word >> 2 != cx_lock_held() >> 2;
+}
+
 static inline bool
 cx_lock_try(struct cx_lock *lock)
 {
@@ -77,6 +85,7 @@ struct cx_guard {
 };
 #define cx_guard_init(g) ((void)(g))
 #define cx_guard_take(g) ((void)(g))
+#define cx_guard_try(g) ((void)(g), true)
 #define cx_guard_release(g) ((void)(g))
 
 #else
@@ -86,6 +95,7 @@ struct cx_guard {
 };
 #define cx_guard_init(g) ((void)((g)->lock.word = 0))
 #define cx_guard_take(g) cx_lock_acquire(&(g)->lock)
+#define cx_guard_try(g) cx_lock_try(&(g)->lock)
 #define cx_guard_release(g) cx_lock_release(&(g)->lock)
 
 #endif

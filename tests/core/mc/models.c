@@ -66,5 +66,14 @@ const struct mc_model mc_models[] = {
     ROW("pool/slots-chain", pool, 9, "all workers but one stay in tasks from outside", 1, 1),
     ROW("pool/slots-retire", pool, 10, "a worker that ends when idle", 3, 2),
     ROW("pool/slots-close", pool, 11, "the end, with a task that submits", 3, 2),
+    ROW("map/grows", map, 0, "two inserts into a full table, and a reader", -1, 3),
+    ROW("map/moves", map, 1, "two writers and a reader while the table changes", 2, 2),
+    ROW("map/again", map, 2, "a key removed and set again, and a reader", -1, -1),
+    ROW("map/replace", map, 3, "a value replaced by two under a reader", 3, 2),
+    ROW("map/clear", map, 4, "cleared, with a writer and a reader", 2, 2),
+    ROW("map/stripes", map, 5, "two writers of two stripes, and a reader", 2, 2),
+    ROW("map/walk", map, 6, "a walk while the table grows", -1, 3),
+    ROW("map/shrinks", map, 7, "a removal, a reader and a writer while the table changes", 2, 2),
+    ROW("map/epochs", map, 8, "a value replaced under a reader while epochs go by", -1, 3),
 };
 const size_t mc_model_count = sizeof mc_models / sizeof mc_models[0];

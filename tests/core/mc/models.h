@@ -17,5 +17,6 @@ MODEL(task)
 MODEL(future)
 MODEL(deque)
 MODEL(pool)
+MODEL(map)
 
 #endif
