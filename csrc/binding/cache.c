@@ -86,8 +86,8 @@ policy_of(PyObject *policy)
 static PyObject *
 cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"maxsize", "policy", "ttl",      "tti",    "jitter", "weigher",
-                            "max_weight", "timer", "on_evict", "shared", "items",  NULL};
+    static char *names[] = {"maxsize",    "policy", "ttl",      "tti",    "jitter", "weigher",
+                            "max_weight", "timer",  "on_evict", "shared", "items",  NULL};
     PyObject *maxsize, *policy = NULL, *ttl = NULL, *tti = NULL, *weigher = NULL;
     PyObject *max_weight = NULL, *timer = NULL, *on_evict = NULL, *items = NULL;
     double jitter = 0;
@@ -156,8 +156,7 @@ drop_entries(CacheObject *self)
             return;
         }
         uint32_t at = 0;
-        while (dead.count < CX_DEAD &&
-               (at = cx_entries_next(&self->core.entries, at)) != CX_NONE) {
+        while (dead.count < CX_DEAD && (at = cx_entries_next(&self->core.entries, at)) != CX_NONE) {
             cx_cache_remove(&self->core, at, CX_CLEARED, &dead);
         }
         cx_cache_release(&self->core);
@@ -290,11 +289,11 @@ static PyObject *
 cache_repr(CacheObject *self)
 {
     PyObject *maxsize = cxb_cache_bound_get(cx_load_relaxed(&self->core.maxsize));
-    PyObject *repr = maxsize == NULL
-                         ? NULL
-                         : PyUnicode_FromFormat("<concx.Cache size=%zd maxsize=%R policy=%s>",
-                                                cache_length(self), maxsize,
-                                                self->core.policy.kind->name);
+    PyObject *repr =
+        maxsize == NULL
+            ? NULL
+            : PyUnicode_FromFormat("<concx.Cache size=%zd maxsize=%R policy=%s>",
+                                   cache_length(self), maxsize, self->core.policy.kind->name);
     Py_XDECREF(maxsize);
     return repr;
 }
@@ -502,12 +501,8 @@ PyType_Spec cxb_cache_spec = {
 };
 
 static PyType_Slot cacheiter_slots[] = {
-    {Py_tp_iter, PyObject_SelfIter},
-    {Py_tp_iternext, iter_next},
-    {Py_tp_traverse, iter_traverse},
-    {Py_tp_clear, iter_clear},
-    {Py_tp_dealloc, iter_dealloc},
-    {0, NULL},
+    {Py_tp_iter, PyObject_SelfIter}, {Py_tp_iternext, iter_next},   {Py_tp_traverse, iter_traverse},
+    {Py_tp_clear, iter_clear},       {Py_tp_dealloc, iter_dealloc}, {0, NULL},
 };
 
 PyType_Spec cxb_cacheiter_spec = {

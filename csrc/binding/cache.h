@@ -59,8 +59,8 @@ cxb_cache_enter(CacheObject *self, struct cxb_probe *probe, int64_t now, uint32_
             PyErr_NoMemory();
             return -1;
         }
-        enum cx_status status = cx_cache_find(&self->core, (uint64_t)probe->hash, cxb_probe_same,
-                                              probe, now, at);
+        enum cx_status status =
+            cx_cache_find(&self->core, (uint64_t)probe->hash, cxb_probe_same, probe, now, at);
         if (CX_LIKELY(status != CX_UNDECIDED)) {
             return (int)status;
         }
@@ -88,11 +88,11 @@ enum cxb_when { CXB_ALWAYS, CXB_IF_ABSENT, CXB_IF_SAME };
 
 struct cxb_store {
     enum cxb_when when;
-    PyObject *expected;      /* CXB_IF_SAME: the value that is there, NULL for none; borrowed */
-    PyObject *ttl, *tti;     /* NULL or None: the cache's */
-    PyObject *weight;        /* NULL or None: the weigher's */
-    PyObject *found;         /* out, CXB_IF_ABSENT: a new reference to what was there */
-    bool is_refused;         /* out: too heavy */
+    PyObject *expected;  /* CXB_IF_SAME: the value that is there, NULL for none; borrowed */
+    PyObject *ttl, *tti; /* NULL or None: the cache's */
+    PyObject *weight;    /* NULL or None: the weigher's */
+    PyObject *found;     /* out, CXB_IF_ABSENT: a new reference to what was there */
+    bool is_refused;     /* out: too heavy */
 };
 
 /* 1: stored.  0: refused, or not when it was to be.  -1: an exception. */

@@ -17,7 +17,8 @@ cxb_cache_next(CacheObject *self, uint32_t *slot, PyObject **key, PyObject **val
         return false;
     }
     uint32_t at = cx_entries_next(&core->entries, *slot);
-    while (at != CX_NONE && core->entries.at[at].is_timed && now >= core->entries.when[at].deadline) {
+    while (at != CX_NONE && core->entries.at[at].is_timed &&
+           now >= core->entries.when[at].deadline) {
         at = cx_entries_next(&core->entries, at + 1);
     }
     if (at != CX_NONE) {

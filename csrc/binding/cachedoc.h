@@ -96,7 +96,8 @@ PyDoc_STRVAR(expire_doc, "expire($self, /, limit=None)\n--\n\n\
 Remove what has expired; return how many entries.\n\
 \n\
 At most `limit` entries are looked at, which bounds how long the call takes; the next goes on.");
-PyDoc_STRVAR(resize_doc, "resize($self, /, maxsize=<unrepresentable>, max_weight=<unrepresentable>)\n\
+PyDoc_STRVAR(resize_doc,
+             "resize($self, /, maxsize=<unrepresentable>, max_weight=<unrepresentable>)\n\
 --\n\nSet other bounds, and evict down to them.");
 PyDoc_STRVAR(stats_doc, "stats($self, /)\n--\n\nA `CacheStats`.");
 PyDoc_STRVAR(keys_doc, "keys($self, /)\n--\n\nA view of the keys.");

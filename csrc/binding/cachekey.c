@@ -86,8 +86,7 @@ cxb_probe_decide(struct cxb_probe *probe)
     if (equal < 0 || make_room(probe) < 0) {
         return -1;
     }
-    probe->known[probe->count++] =
-        (struct cxb_answer){.key = probe->undecided, .equal = equal > 0};
+    probe->known[probe->count++] = (struct cxb_answer){.key = probe->undecided, .equal = equal > 0};
     probe->undecided = NULL;
     return 0;
 }

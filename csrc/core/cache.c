@@ -132,8 +132,7 @@ cx_cache_plan(const struct cx_cache *cache, const struct cx_put *put, struct cx_
     unsigned columns = columns_of(put);
     bool lacks_slot = !cx_entries_has_slot(e) && (int64_t)e->count < cache->maxsize;
     uint32_t capacity = e->capacity;
-    uint32_t most =
-        cache->maxsize < CX_ENTRIES_MOST ? (uint32_t)cache->maxsize : CX_ENTRIES_MOST;
+    uint32_t most = cache->maxsize < CX_ENTRIES_MOST ? (uint32_t)cache->maxsize : CX_ENTRIES_MOST;
     bool lacks_wheel = (columns & CX_WHEN) && cache->wheel == NULL;
     bool wants_entries = lacks_slot || (columns & ~cx_entries_columns(e));
     if (CX_LIKELY(!wants_entries && !lacks_wheel)) {

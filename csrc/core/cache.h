@@ -8,10 +8,9 @@
  *     ... cx_cache_hit, cx_cache_put, cx_cache_remove ...
  *     cx_cache_release(cache);
  *
- * What leaves goes into the caller's struct cx_dead, to be released once the exclusion is left; an
- * operation that has more than fits answers CX_AGAIN and is called again, with the bounds kept all the
- * while.  A put needs room, which is allocated outside (cx_cache_plan); it evicts before it inserts, so
- * neither bound is ever exceeded.
+ * What leaves goes into the caller's struct cx_dead, to be released outside; an operation that has more
+ * than fits answers CX_AGAIN and is called again, the bounds kept all the while.  A put needs room, which
+ * is allocated outside (cx_cache_plan); it evicts before it inserts, so no bound is ever exceeded.
  *
  * Time is the caller's: `now`, in ns, of any clock.  An entry has expired when now >= deadline; find
  * says so exactly (CX_TIMEOUT).  Entries that have expired and that nobody asks for leave with later
@@ -19,9 +18,8 @@
  *
  * Progress:        find, hit, remove: O(1) expected.  put: O(1) amortised but for growth, which moves
  *                  the table under the exclusion.  expire: bounded by its budget.
- * Synchronization: everything but cx_cache_init, _fini, cx_room_allocate and _free between take and
- *                  release.  Reads take the exclusion too: a hit is a write for half of the policies.
- * Ownership:       keys and values are stored; who puts gives them, who empties a cx_dead gets them.
+ * Synchronization: everything but init, fini, cx_room_allocate and _free between take and release.
+ * Ownership:       who puts gives key and value, who empties a cx_dead gets them.
  * Fork:            in a child whose fork came while a lost thread was inside, cx_cache_take forgets
  *                  the content, which is not to be trusted; it answers false if it cannot (no memory).
  */
@@ -56,7 +54,7 @@ struct cx_cache {
     uint64_t hits, misses, refused, left[CX_CAUSES];
 };
 
-/* What a put needs and does not find, allocated outside. */
+/* What a put lacks. */
 struct cx_room {
     bool wants_entries, wants_memory, wants_wheel;
     struct cx_growth growth;
@@ -75,15 +73,13 @@ struct cx_put {
 
 CX_NODISCARD bool cx_cache_init(struct cx_cache *cache, const struct cx_policy_kind *kind,
                                 int64_t maxsize, int64_t max_weight);
-/* The cache is empty. */
-void cx_cache_fini(struct cx_cache *cache);
+void cx_cache_fini(struct cx_cache *cache); /* it is empty */
 
 CX_NODISCARD bool cx_cache_take_in_child(struct cx_cache *cache);
 CX_NODISCARD static inline bool
 cx_cache_take(struct cx_cache *cache)
 {
-    if (!CX_WITH_GIL &&
-        CX_UNLIKELY(cx_load_relaxed(&cache->generation) != cx_fork_generation())) {
+    if (!CX_WITH_GIL && cx_load_relaxed(&cache->generation) != cx_fork_generation()) {
         return cx_cache_take_in_child(cache);
     }
     cx_guard_take(&cache->guard);
@@ -108,7 +104,6 @@ cx_cache_find(const struct cx_cache *cache, uint64_t hash, cx_same same, void *p
     }
     return status;
 }
-
 /* The entry was used: its policy is told, its time-to-idle begins anew. */
 void cx_cache_use(struct cx_cache *cache, uint32_t at, int64_t now);
 static inline void
@@ -134,27 +129,22 @@ void cx_cache_adopt(struct cx_cache *cache, struct cx_room *room);
  * and key and value stay the caller's.  After CX_OK with an entry that was there, the key does. */
 enum cx_status cx_cache_put(struct cx_cache *cache, uint32_t at, struct cx_put *put,
                             struct cx_dead *dead);
-
 /* There is space in `dead`. */
 void cx_cache_remove(struct cx_cache *cache, uint32_t at, enum cx_cause cause,
                      struct cx_dead *dead);
-
 /* Gives an entry another deadline and span. */
 void cx_cache_set_time(struct cx_cache *cache, uint32_t at, int64_t deadline, int64_t span,
                        int64_t now);
 
-/* Removes what has expired: CX_OK, none is left (`exact`) or due (not); CX_AGAIN, `dead` is full;
- * CX_TIMEOUT, the budget is used up. */
+/* Removes what has expired: CX_OK; CX_AGAIN, `dead` is full; CX_TIMEOUT, the budget is used up. */
 enum cx_status cx_cache_expire(struct cx_cache *cache, int64_t now, bool exact, uint32_t *budget,
                                struct cx_dead *dead);
-
-/* What the table and the policy take. */
-size_t cx_cache_bytes(const struct cx_cache *cache);
 
 /* Evicts until the bounds hold: CX_OK, or CX_AGAIN when `dead` is full. */
 enum cx_status cx_cache_shrink(struct cx_cache *cache, struct cx_dead *dead);
 
-/* Empties it at once; the entries are in `out`, which had been planned empty and allocated. */
+size_t cx_cache_bytes(const struct cx_cache *cache);
+/* Empties it at once into `out`, which was planned empty and allocated. */
 void cx_cache_swap(struct cx_cache *cache, struct cx_growth *out);
 
 #endif

@@ -31,7 +31,7 @@ struct cx_entry {
     void *key; /* NULL: a free slot */
     void *value;
     uint64_t hash;
-    uint32_t prev, next; /* in a chain of the policy: towards newer, towards older; next: free slots */
+    uint32_t prev, next; /* newer and older in a chain of the policy; next: free slots */
     uint32_t number;     /* the policy's */
     uint8_t hot;         /* hits, as far as the policy counts them in the entry */
     uint8_t chain;       /* the policy's, or CX_PINNED */

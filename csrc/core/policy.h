@@ -31,7 +31,8 @@
 #include "core/sketch.h"
 
 #define CX_PINNED UINT8_MAX
-#define CX_POLICY_LOOKS 1024 /* entries that one choice spares; then the next one goes, warm or not */
+#define CX_POLICY_LOOKS                                                                            \
+    1024 /* entries that one choice spares; then the next one goes, warm or not */
 
 struct cx_chain {
     uint32_t newest, oldest;

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#define BLOCK 8 /* words */
+#define BLOCK 8   /* words */
 #define SAMPLES 8 /* sightings per entry, until counters are halved */
 
 static uint64_t

@@ -104,7 +104,8 @@ turn(struct cx_wheel *wheel, int64_t end)
         next += 1 + __builtin_ctzll(later);
     }
     else {
-        unsigned level = 0; /* the lowest one that holds anything: all before its next bucket is empty */
+        unsigned level =
+            0; /* the lowest one that holds anything: all before its next bucket is empty */
         while (level < CX_WHEEL_LEVELS - 1 && wheel->taken[level] == 0) {
             level++;
         }

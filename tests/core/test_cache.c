@@ -208,7 +208,8 @@ churn(const char *policy, int64_t maxsize, int64_t max_weight, bool timed)
             struct cx_put what = plain(key, now);
             uint32_t at;
             what.weight = max_weight == INT64_MAX ? 1 : rng_below(&rng, 30);
-            what.deadline = timed && key % 3 ? now + rng_below(&rng, 100000) * MILLISECOND : CX_FOREVER;
+            what.deadline =
+                timed && key % 3 ? now + rng_below(&rng, 100000) * MILLISECOND : CX_FOREVER;
             what.span = timed && key % 5 == 0 ? CX_SECOND : 0;
             bool there = cx_cache_find(&cache, key, same, key_of(key), now, &at) == CX_OK;
             uint64_t refused = cache.refused;
