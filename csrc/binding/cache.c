@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "binding/cache.h"
+#include "binding/cachemethods.h"
 
 #include "binding/cachedoc.h"
 #include "binding/share.h"
@@ -192,6 +192,7 @@ cache_dealloc(CacheObject *self)
     Py_CLEAR(self->timer);
     if (self->core.entries.at != NULL) {
         drop_entries(self);
+        cxb_cache_drop_tags(self);
         cx_cache_fini(&self->core);
     }
     type->tp_free(self);
@@ -447,6 +448,7 @@ static PyMethodDef cache_methods[] = {
     {"coldest", (PyCFunction)cxb_cache_coldest, METH_O, coldest_doc},
     {"hottest", (PyCFunction)cxb_cache_hottest, METH_O, hottest_doc},
     {"invalidate_if", (PyCFunction)cxb_cache_invalidate_if, METH_O, invalidate_if_doc},
+    {"invalidate_tag", (PyCFunction)cxb_cache_invalidate_tag, METH_O, invalidate_tag_doc},
     {"stats", (PyCFunction)cxb_cache_stats, METH_NOARGS, stats_doc},
     {"keys", (PyCFunction)cache_keys, METH_NOARGS, keys_doc},
     {"values", (PyCFunction)cache_values, METH_NOARGS, values_doc},

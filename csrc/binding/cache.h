@@ -91,6 +91,7 @@ struct cxb_store {
     PyObject *expected;  /* CXB_IF_SAME: the value that is there, NULL for none; borrowed */
     PyObject *ttl, *tti; /* NULL or None: the cache's */
     PyObject *weight;    /* NULL or None: the weigher's */
+    PyObject *tags;      /* NULL: none */
     PyObject *found;     /* out, CXB_IF_ABSENT: a new reference to what was there */
     bool is_refused;     /* out: too heavy */
 };
@@ -107,6 +108,21 @@ PyObject *cxb_cache_take_out(CacheObject *self, PyObject *key);
 /* Takes all out: 0, or -1 without memory.  on_evict is told if `told`. */
 int cxb_cache_empty(CacheObject *self, bool told);
 
+/* --- tags: binding/cachetags.c ------------------------------------------------------------------- */
+
+/* The tags of an entry to come, held. */
+struct cxb_tagging {
+    uint32_t *tag;
+    uint32_t count;
+};
+
+/* 0, or -1 with an exception. */
+int cxb_cache_hold_tags(CacheObject *self, PyObject *tags, struct cxb_tagging *tagging);
+void cxb_cache_release_tags(CacheObject *self, struct cxb_tagging *tagging);
+int cxb_cache_get_tags_room(CacheObject *self, struct cx_tags_room *room);
+/* The cache goes. */
+void cxb_cache_drop_tags(CacheObject *self);
+
 /* --- more than one entry: binding/cachebulk.c ---------------------------------------------------- */
 
 /* The entry in the first slot from *slot on that has not expired: its key and value as new references,
@@ -115,31 +131,6 @@ bool cxb_cache_next(CacheObject *self, uint32_t *slot, PyObject **key, PyObject 
 
 /* Stores a mapping or pairs, as dict.update does: 0 or -1. */
 int cxb_cache_update(CacheObject *self, PyObject *items, const struct cxb_store *how);
-
-#define CXB_CACHE_METHOD(name) PyObject *cxb_cache_##name(CacheObject *self, PyObject *arg)
-#define CXB_CACHE_CALL(name)                                                                       \
-    PyObject *cxb_cache_##name(CacheObject *self, PyObject *const *args, Py_ssize_t nargs,         \
-                               PyObject *kwnames)
-
-CXB_CACHE_CALL(get);
-CXB_CACHE_CALL(set);
-CXB_CACHE_CALL(peek);
-CXB_CACHE_CALL(touch);
-CXB_CACHE_CALL(pop);
-CXB_CACHE_CALL(setdefault);
-CXB_CACHE_CALL(compute);
-CXB_CACHE_METHOD(ttl);
-CXB_CACHE_METHOD(clear);
-CXB_CACHE_METHOD(get_many);
-CXB_CACHE_CALL(set_many);
-CXB_CACHE_CALL(update_method);
-CXB_CACHE_METHOD(popitem);
-CXB_CACHE_METHOD(coldest);
-CXB_CACHE_METHOD(hottest);
-CXB_CACHE_METHOD(invalidate_if);
-CXB_CACHE_CALL(expire);
-CXB_CACHE_CALL(resize);
-CXB_CACHE_METHOD(stats);
 
 /* A bound, maxsize or max_weight: None is INT64_MAX; 0, or -1 with an exception. */
 int cxb_cache_bound(PyObject *object, const char *what, int64_t *bound);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The methods of Cache that are about many entries, and its bounds. */
-#include "binding/cache.h"
+#include "binding/cachemethods.h"
 
 #define EXPIRED_AT_ONCE 1024 /* nodes of the wheel in one exclusion */
 

@@ -55,11 +55,13 @@ Thread safety: every method is atomic, but those that call your code, `update`, 
 
 PyDoc_STRVAR(get_doc, "get($self, /, key, default=None)\n--\n\n\
 The value, or `default`; a use.");
-PyDoc_STRVAR(set_doc, "set($self, /, key, value, *, ttl=None, tti=None, weight=None)\n--\n\n\
-Store a value with a ttl, tti or weight of its own; tell whether it was.\n\
+PyDoc_STRVAR(set_doc,
+             "set($self, /, key, value, *, ttl=None, tti=None, weight=None, tags=())\n--\n\n\
+Store a value with a ttl, tti, weight and tags of its own; tell whether it was.\n\
 \n\
 ``float('inf')`` is no ttl, or no tti, where the cache has one. False: it is too heavy, or the cache is\n\
-full of pinned entries; what the key had before is gone then.");
+full of pinned entries; what the key had before is gone then. `tags` are str, for\n\
+`invalidate_tag`; a value that takes the place of another takes none of its tags over.");
 PyDoc_STRVAR(peek_doc, "peek($self, /, key, default=None)\n--\n\n\
 The value, or `default`, without a use and not counted.");
 PyDoc_STRVAR(touch_doc, "touch($self, /, key, *, ttl=None, tti=None)\n--\n\n\
@@ -92,6 +94,8 @@ PyDoc_STRVAR(hottest_doc, "hottest($self, n, /)\n--\n\n\
 A list of up to `n` pairs, those first that `coldest` would name last.");
 PyDoc_STRVAR(invalidate_if_doc, "invalidate_if($self, predicate, /)\n--\n\n\
 Remove every entry for which ``predicate(key, value)`` is true; return how many.");
+PyDoc_STRVAR(invalidate_tag_doc, "invalidate_tag($self, tag, /)\n--\n\n\
+Remove every entry that was stored with that tag; return how many.");
 PyDoc_STRVAR(expire_doc, "expire($self, /, limit=None)\n--\n\n\
 Remove what has expired; return how many entries.\n\
 \n\

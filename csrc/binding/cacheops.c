@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The methods of Cache that are about one key. */
-#include "binding/cache.h"
+#include "binding/cachemethods.h"
 
 PyObject *
 cxb_cache_get(CacheObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -37,8 +37,8 @@ PyObject *
 cxb_cache_set(CacheObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const struct cxb_signature signature = {
-        "set", 2, {"key", "value", "ttl", "tti", "weight", NULL}};
-    PyObject *out[5];
+        "set", 2, {"key", "value", "ttl", "tti", "weight", "tags", NULL}};
+    PyObject *out[6];
     if (nargs > 2) {
         PyErr_Format(PyExc_TypeError, "set() takes 2 positional arguments (%zd given)", nargs);
         return NULL;
@@ -46,7 +46,7 @@ cxb_cache_set(CacheObject *self, PyObject *const *args, Py_ssize_t nargs, PyObje
     if (cxb_bind(&signature, args, nargs, kwnames, out) < 0) {
         return NULL;
     }
-    struct cxb_store how = {.ttl = out[2], .tti = out[3], .weight = out[4]};
+    struct cxb_store how = {.ttl = out[2], .tti = out[3], .weight = out[4], .tags = out[5]};
     int stored = cxb_cache_store(self, out[0], out[1], &how);
     return stored < 0 ? NULL : PyBool_FromLong(stored);
 }

@@ -195,45 +195,69 @@ is_wanted(CacheObject *self, struct cxb_store *how, int status, uint32_t at, int
            (how->when == CXB_IF_SAME && present == how->expected);
 }
 
+/* One attempt, in one exclusion: CX_AGAIN, or how it ended, or -1. */
+static int
+attempt(CacheObject *self, struct cxb_probe *probe, struct cx_put *put, struct cxb_store *how,
+        const struct cxb_tagging *tagging, bool *was_there)
+{
+    struct cx_dead dead;
+    dead.count = 0;
+    struct cx_room room;
+    struct cx_tags_room tags_room;
+    uint32_t at;
+    int status = cxb_cache_enter_fresh(self, probe, put->now, &at, &dead);
+    if (status < 0) {
+        return -1;
+    }
+    struct cx_cache *core = &self->core;
+    *was_there = status == CX_OK;
+    bool wanted = is_wanted(self, how, status, at, put->now);
+    bool planned = wanted && cx_cache_plan(core, put, &room);
+    bool tags_planned =
+        wanted && !planned && tagging->count > 0 &&
+        cx_tags_plan(core->tags, tagging->count, core->entries.capacity, &tags_room);
+    status = !wanted ? CX_BUSY
+             : planned || tags_planned
+                 ? CX_AGAIN
+                 : (int)cx_cache_put(core, *was_there ? at : CX_NONE, put, &dead);
+    for (uint32_t i = 0; status == CX_OK && i < tagging->count; i++) {
+        cx_tags_attach(core->tags, tagging->tag[i], put->at);
+    }
+    cx_cache_release(core);
+    cxb_cache_bury(self, &dead, put->key, put->value);
+    if ((planned && cxb_cache_get_room(self, &room) < 0) ||
+        (tags_planned && cxb_cache_get_tags_room(self, &tags_room) < 0)) {
+        return -1;
+    }
+    return status;
+}
+
 int
 cxb_cache_store(CacheObject *self, PyObject *key, PyObject *value, struct cxb_store *how)
 {
     struct cxb_probe probe;
+    struct cxb_tagging tagging = {0};
     struct cx_put put = {.key = key, .value = value};
     int status;
     bool was_there = false;
-    if (cxb_probe_init(&probe, key) < 0 || prepare(self, how, &put) < 0) {
+    if (cxb_probe_init(&probe, key) < 0 || prepare(self, how, &put) < 0 ||
+        (how->tags != NULL && cxb_cache_hold_tags(self, how->tags, &tagging) < 0)) {
         return -1;
     }
     put.hash = (uint64_t)probe.hash;
     Py_INCREF(key);
     Py_INCREF(value);
     do {
-        struct cx_dead dead;
-        dead.count = 0;
-        struct cx_room room;
-        uint32_t at;
-        status = cxb_cache_enter_fresh(self, &probe, put.now, &at, &dead);
-        if (status < 0) {
-            break;
-        }
-        was_there = status == CX_OK;
-        bool wanted = is_wanted(self, how, status, at, put.now);
-        bool planned = wanted && cx_cache_plan(&self->core, &put, &room);
-        status = !wanted   ? CX_BUSY
-                 : planned ? CX_AGAIN
-                           : (int)cx_cache_put(&self->core, was_there ? at : CX_NONE, &put, &dead);
-        cx_cache_release(&self->core);
-        cxb_cache_bury(self, &dead, key, value);
-        if (planned && cxb_cache_get_room(self, &room) < 0) {
-            status = -1;
-        }
+        status = attempt(self, &probe, &put, how, &tagging, &was_there);
     } while (status == CX_AGAIN);
     if (status != CX_OK || was_there) {
         Py_DECREF(key);
     }
     if (status != CX_OK) {
         Py_DECREF(value);
+    }
+    if (how->tags != NULL) {
+        cxb_cache_release_tags(self, &tagging);
     }
     cxb_probe_fini(&probe);
     how->is_refused = status == CX_TOO_BIG;

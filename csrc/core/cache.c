@@ -27,7 +27,9 @@ cx_cache_fini(struct cx_cache *cache)
 {
     cx_entries_fini(&cache->entries);
     cx_policy_fini(&cache->policy);
+    cx_tags_free(cache->tags);
     free(cache->wheel);
+    cache->tags = NULL;
     cache->wheel = NULL;
 }
 
@@ -42,6 +44,7 @@ cx_cache_bytes(const struct cx_cache *cache)
     size_t bytes = slot * e->capacity + (e->mask + (size_t)1) * sizeof *e->cells;
     bytes += cache->policy.kind->chains * sizeof *cache->policy.chains;
     bytes += cache->wheel != NULL ? sizeof *cache->wheel : 0;
+    bytes += cache->tags != NULL ? cx_tags_bytes(cache->tags) : 0;
     return bytes + cx_ghost_bytes(&memory->ghost) + cx_sketch_bytes(&memory->sketch);
 }
 
@@ -82,6 +85,7 @@ cx_cache_take_in_child(struct cx_cache *cache)
         }
         cache->entries = fresh; /* what was there is lost: nobody knows what is whole */
         cache->policy.memory = (struct cx_memory){0};
+        cache->tags = NULL;
         cx_policy_reset(&cache->policy);
         empty_wheel(cache);
         cache->weight = 0;
@@ -213,6 +217,9 @@ take_out(struct cx_cache *cache, uint32_t at, enum cx_cause cause, struct cx_dea
 {
     struct cx_entry *entry = &cache->entries.at[at];
     bury(cache, dead, entry->key, entry->value, cause);
+    if (cache->tags != NULL) {
+        cx_tags_detach(cache->tags, at);
+    }
     cx_chain_leave(&cache->policy, at);
     cache->weight -= cx_entries_weight(&cache->entries, at);
     cx_entries_remove(&cache->entries, at); /* LP of a removal */
@@ -280,6 +287,9 @@ cx_cache_swap(struct cx_cache *cache, struct cx_growth *out)
     cache->entries = out->arrays; /* LP of clear */
     out->arrays = full;
     cache->weight = 0;
+    for (uint32_t at = 0; cache->tags != NULL && at < full.used; at++) {
+        cx_tags_detach(cache->tags, at);
+    }
     cx_policy_reset(&cache->policy);
     empty_wheel(cache);
 }
@@ -342,6 +352,7 @@ insert(struct cx_cache *cache, struct cx_put *put, struct cx_dead *dead)
         return status == CX_AGAIN ? status : refuse(cache, CX_NONE, dead);
     }
     uint32_t at = cx_entries_add(&cache->entries, put->key, put->value, put->hash); /* LP */
+    put->at = at;
     weigh(cache, at, put->weight);
     if (put->weight == 0) {
         cache->entries.at[at].chain = CX_PINNED;
@@ -404,7 +415,11 @@ cx_cache_put(struct cx_cache *cache, uint32_t at, struct cx_put *put, struct cx_
             return refuse(cache, at, dead);
         }
     }
+    put->at = at;
     bury(cache, dead, NULL, cache->entries.at[at].value, CX_REPLACED);
+    if (cache->tags != NULL) {
+        cx_tags_detach(cache->tags, at);
+    }
     cache->entries.at[at].value = put->value; /* LP */
     cx_cache_set_time(cache, at, put->deadline, put->span, put->now);
     cx_cache_hit(cache, at, put->now);

@@ -28,6 +28,7 @@
 
 #include "core/lock.h"
 #include "core/policy.h"
+#include "core/tags.h"
 
 enum cx_cause { CX_SIZE, CX_EXPIRED, CX_REPLACED, CX_EXPLICIT, CX_CLEARED, CX_CAUSES };
 
@@ -48,6 +49,7 @@ struct cx_cache {
     struct cx_entries entries;
     struct cx_policy policy;
     struct cx_wheel *wheel; /* NULL until an entry has a deadline */
+    struct cx_tags *tags;   /* NULL until an entry has a tag */
     int64_t maxsize;        /* INT64_MAX: unbounded */
     int64_t max_weight;     /* INT64_MAX too */
     int64_t weight;         /* of all entries, the pinned ones too */
@@ -63,12 +65,13 @@ struct cx_room {
     int64_t now;
 };
 
-/* What is put.  A deadline of CX_FOREVER is none; span 0: no time-to-idle. */
+/* A deadline of CX_FOREVER is none; span 0: no time-to-idle. */
 struct cx_put {
     void *key, *value;
     uint64_t hash;
     int64_t weight, now, deadline, span;
     bool is_expected, is_known; /* the cache's own, false at first */
+    uint32_t at;                /* out: where it is */
 };
 
 CX_NODISCARD bool cx_cache_init(struct cx_cache *cache, const struct cx_policy_kind *kind,
@@ -117,7 +120,6 @@ cx_cache_hit(struct cx_cache *cache, uint32_t at, int64_t now)
         entry->hot++;
     }
 }
-
 /* False: there is room for this put. */
 bool cx_cache_plan(const struct cx_cache *cache, const struct cx_put *put, struct cx_room *room);
 CX_NODISCARD bool cx_room_allocate(const struct cx_policy_kind *kind, struct cx_room *room);
@@ -132,15 +134,14 @@ enum cx_status cx_cache_put(struct cx_cache *cache, uint32_t at, struct cx_put *
 /* There is space in `dead`. */
 void cx_cache_remove(struct cx_cache *cache, uint32_t at, enum cx_cause cause,
                      struct cx_dead *dead);
-/* Gives an entry another deadline and span. */
 void cx_cache_set_time(struct cx_cache *cache, uint32_t at, int64_t deadline, int64_t span,
                        int64_t now);
 
-/* Removes what has expired: CX_OK; CX_AGAIN, `dead` is full; CX_TIMEOUT, the budget is used up. */
+/* Removes what has expired: CX_OK, CX_AGAIN, or CX_TIMEOUT for the budget. */
 enum cx_status cx_cache_expire(struct cx_cache *cache, int64_t now, bool exact, uint32_t *budget,
                                struct cx_dead *dead);
 
-/* Evicts until the bounds hold: CX_OK, or CX_AGAIN when `dead` is full. */
+/* Evicts until the bounds hold: CX_OK or CX_AGAIN. */
 enum cx_status cx_cache_shrink(struct cx_cache *cache, struct cx_dead *dead);
 
 size_t cx_cache_bytes(const struct cx_cache *cache);
