@@ -48,11 +48,12 @@ class Workload(Protocol):
 
 def workload(name: str) -> Workload:
     """The workload of a name."""
-    from workloads import atomics, idle, loops, memory, native, pools, threads
+    from workloads import atomics, caches, idle, loops, memory, native, pools, threads
 
     known: dict[str, Workload] = {
         **threads.WORKLOADS,
         **atomics.WORKLOADS,
+        **caches.WORKLOADS,
         **loops.WORKLOADS,
         **idle.WORKLOADS,
         **memory.WORKLOADS,

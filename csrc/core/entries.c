@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "core/entries.h"
 
-#include <stdlib.h>
+#include "core/pages.h"
+
 #include <string.h>
 
 #define FIRST_SLOTS 8
@@ -67,11 +68,17 @@ cx_growth_allocate(struct cx_growth *growth)
 {
     struct cx_entries *a = &growth->arrays;
     size_t slots = a->capacity;
-    bool ok = slots > 0 && (a->at = malloc(slots * sizeof *a->at)) != NULL &&
-              (a->cells = calloc(a->mask + (size_t)1, sizeof *a->cells)) != NULL;
-    ok = ok && (!(growth->columns & CX_WHEN) || (a->when = malloc(slots * sizeof *a->when)));
-    ok = ok && (!(growth->columns & CX_IDLE) || (a->idle = malloc(slots * sizeof *a->idle)));
-    ok = ok && (!(growth->columns & CX_WEIGHT) || (a->weight = malloc(slots * sizeof *a->weight)));
+    bool ok = slots > 0 && (a->at = cx_pages_take(slots * sizeof *a->at)) != NULL;
+    ok = ok && (a->cells = cx_pages_take((a->mask + (size_t)1) * sizeof *a->cells)) != NULL;
+    if (ok && growth->columns & CX_WHEN) {
+        ok = (a->when = cx_pages_take(slots * sizeof *a->when)) != NULL;
+    }
+    if (ok && growth->columns & CX_IDLE) {
+        ok = (a->idle = cx_pages_take(slots * sizeof *a->idle)) != NULL;
+    }
+    if (ok && growth->columns & CX_WEIGHT) {
+        ok = (a->weight = cx_pages_take(slots * sizeof *a->weight)) != NULL;
+    }
     if (!ok) {
         cx_growth_free(growth);
     }
@@ -87,11 +94,12 @@ cx_growth_free(struct cx_growth *growth)
 void
 cx_entries_fini(struct cx_entries *e)
 {
-    free(e->at);
-    free(e->cells);
-    free(e->when);
-    free(e->idle);
-    free(e->weight);
+    size_t slots = e->capacity;
+    cx_pages_give(e->at, slots * sizeof *e->at);
+    cx_pages_give(e->cells, (e->mask + (size_t)1) * sizeof *e->cells);
+    cx_pages_give(e->when, slots * sizeof *e->when);
+    cx_pages_give(e->idle, slots * sizeof *e->idle);
+    cx_pages_give(e->weight, slots * sizeof *e->weight);
     *e = (struct cx_entries){.free = CX_NONE};
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "core/ghost.h"
 
-#include <stdlib.h>
+#include "core/pages.h"
 
 #define WIDTH 16 /* cells of a bucket */
 #define FILL 12  /* on average */
@@ -12,12 +12,9 @@ bool
 cx_ghost_allocate(struct cx_ghost *ghost, uint32_t capacity)
 {
     uint32_t buckets = capacity / FILL + 1;
-    uint32_t *cells = aligned_alloc(CX_CACHELINE, (size_t)buckets * WIDTH * sizeof *cells);
+    uint32_t *cells = cx_pages_take((size_t)buckets * WIDTH * sizeof *cells);
     if (cells == NULL) {
         return false;
-    }
-    for (size_t i = 0; i < (size_t)buckets * WIDTH; i++) {
-        cells[i] = 0;
     }
     *ghost = (struct cx_ghost){.cells = cells, .buckets = buckets, .capacity = capacity};
     ghost->step = capacity / STEPS + 1;
@@ -27,7 +24,7 @@ cx_ghost_allocate(struct cx_ghost *ghost, uint32_t capacity)
 void
 cx_ghost_fini(struct cx_ghost *ghost)
 {
-    free(ghost->cells);
+    cx_pages_give(ghost->cells, cx_ghost_bytes(ghost));
     *ghost = (struct cx_ghost){0};
 }
 

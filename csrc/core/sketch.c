@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "core/sketch.h"
 
-#include <stdlib.h>
+#include "core/pages.h"
 
 #define BLOCK 8   /* words */
 #define SAMPLES 8 /* sightings per entry, until counters are halved */
@@ -28,22 +28,19 @@ bool
 cx_sketch_allocate(struct cx_sketch *sketch, uint32_t capacity)
 {
     uint32_t words = words_for(capacity);
-    void *memory = aligned_alloc(CX_CACHELINE, words * sizeof *sketch->words);
+    void *memory = cx_pages_take(words * sizeof *sketch->words);
     if (memory == NULL) {
         return false;
     }
     *sketch = (struct cx_sketch){.words = memory, .mask = words / BLOCK - 1};
     sketch->sample = capacity > UINT32_MAX / SAMPLES ? UINT32_MAX : capacity * SAMPLES;
-    for (uint32_t i = 0; i < words; i++) {
-        sketch->words[i] = 0;
-    }
     return true;
 }
 
 void
 cx_sketch_fini(struct cx_sketch *sketch)
 {
-    free(sketch->words);
+    cx_pages_give(sketch->words, cx_sketch_bytes(sketch));
     *sketch = (struct cx_sketch){0};
 }
 
