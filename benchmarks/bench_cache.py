@@ -58,7 +58,9 @@ ROWS = [
         higher=False,
         goals=(
             Goal("concx.Cache/s3fifo", ("functools.lru_cache",), 1.6, 1.6, limits={"bytes": 64}),
-            Goal("concx.Cache/s3fifo, ttl", ("functools.lru_cache",), 1.5, 1.5, limits={"bytes": 72}),
+            Goal(
+                "concx.Cache/s3fifo, ttl", ("functools.lru_cache",), 1.5, 1.5, limits={"bytes": 72}
+            ),
         ),
         why="No object per entry: 40 bytes in an array, 56 with a deadline, the index, and hashes of what has left.",
     ),

@@ -51,7 +51,9 @@ def hit_ratio(policy: str, size: int, keys: Sequence[int]) -> float:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table; 1 if no trace was found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("points", nargs="*", default=POINTS, metavar="NAME@SIZE")
     arguments = parser.parse_args(argv)

@@ -43,8 +43,7 @@ def scans(n: int, seed: int) -> Iterator[int]:
     once = itertools.count(10**6)
     while True:
         for _ in range(200):
-            for key in itertools.islice(hot, 2):
-                yield key
+            yield from itertools.islice(hot, 2)
             if (n := n - 2) <= 0:
                 return
         for _ in range(rng.randrange(150, 250)):

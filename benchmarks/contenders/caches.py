@@ -84,9 +84,7 @@ def moka() -> Contender:
 def moka_ttl() -> Contender:
     from moka_py import Moka
 
-    return Contender(
-        "moka_py.Moka/ttl", "moka-py", lambda size: Moka(size, ttl=TTL), style="set"
-    )
+    return Contender("moka_py.Moka/ttl", "moka-py", lambda size: Moka(size, ttl=TTL), style="set")
 
 
 def functools_lru() -> Contender:

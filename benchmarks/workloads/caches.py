@@ -126,7 +126,9 @@ class Expire:
             c.expire(limit=self.LIMIT)
             worst = max(worst, time.perf_counter() - began)
         meter.stop()
-        return Section(count / meter.seconds, meter.seconds, count, meter.cost, {"worst": 1e3 * worst})
+        return Section(
+            count / meter.seconds, meter.seconds, count, meter.cost, {"worst": 1e3 * worst}
+        )
 
 
 WORKLOADS: dict[str, Workload] = {

@@ -56,7 +56,6 @@ struct cx_cache {
     uint64_t hits, misses, refused, left[CX_CAUSES];
 };
 
-/* What a put lacks. */
 struct cx_room {
     bool wants_entries, wants_memory, wants_wheel;
     struct cx_growth growth;

@@ -2,8 +2,17 @@
 import asyncio
 import queue
 import sys
-from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, MutableMapping
-from collections.abc import ItemsView, KeysView, ValuesView
+from collections.abc import (
+    Callable,
+    Coroutine,
+    Generator,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    MutableMapping,
+    ValuesView,
+)
 from contextvars import Context
 from datetime import timedelta
 from threading import Condition, Lock

@@ -79,9 +79,9 @@ class _Items(ItemsView[_K, _V]):
     _mapping: Cache[_K, _V]
 
     def __contains__(self, item: object) -> bool:
-        key, value = item  # type: ignore[misc, has-type]
-        found = self._mapping.peek(key, _missing)
-        return found is not _missing and (found is value or found == value)
+        pair: Any = item
+        found = self._mapping.peek(pair[0], _missing)
+        return found is not _missing and (found is pair[1] or bool(found == pair[1]))
 
     def __iter__(self) -> Iterator[tuple[_K, _V]]:
         return self._mapping._iter_items()
@@ -99,7 +99,7 @@ class _Values(ValuesView[_V]):
         return self._mapping._iter_values()
 
 
-def _same(cache: Cache[Any, Any], other: object) -> bool:
+def _same(cache: Cache[Any, Any], other: object) -> Any:
     """``cache == other``: as dicts."""
     if not isinstance(other, Mapping):
         return NotImplemented

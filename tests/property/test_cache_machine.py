@@ -73,10 +73,14 @@ class CacheMachine(RuleBasedStateMachine):
         for gone, value, cause in self.left:
             entry = self.model.get(gone)
             if cause == "expired":
-                assert entry is not None and entry.value == value and entry.deadline <= self.now
+                assert entry is not None
+                assert entry.value == value
+                assert entry.deadline <= self.now
                 del self.model[gone]
             elif cause == "size":
-                assert entry is not None and entry.value == value and gone != key
+                assert entry is not None
+                assert entry.value == value
+                assert gone != key
                 assert entry.weight > 0
                 if self.is_exact:
                     order = [k for k, e in self.model.items() if e.weight > 0 and k != key]
@@ -112,7 +116,9 @@ class CacheMachine(RuleBasedStateMachine):
         assert self.cache.peek(key, -1) == (entry.value if entry else -1)
         self.settle()
 
-    @rule(key=KEYS, value=VALUES, ttl=SPANS, tti=SPANS, weight=st.sampled_from([1, 1, 1, 0, 2, 5, 9]))
+    @rule(
+        key=KEYS, value=VALUES, ttl=SPANS, tti=SPANS, weight=st.sampled_from([1, 1, 1, 0, 2, 5, 9])
+    )
     def put(self, key: Any, value: int, ttl: Any, tti: Any, weight: int) -> None:
         old = self.alive(key)
         stored = self.cache.set(key, value, ttl=ttl, tti=tti, weight=weight)
