@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import threading
 import weakref
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -359,6 +361,70 @@ def test_shared() -> None:
         holders = [c] * 100
         assert sys.getrefcount(c) == before
         assert len(holders) == 100
+
+
+# -- the expiry thread ----------------------------------------------------------------------------
+
+
+def sweepers() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name == "concx-expiry"]
+
+
+def test_expire_every() -> None:
+    log = Log()
+    caches: list[Cache[int, int]] = [
+        Cache(9, ttl=0.01, expire_every=timedelta(milliseconds=5), on_evict=log) for _ in range(3)
+    ]
+    for c in caches:
+        c[1] = 1
+    assert len(sweepers()) == 1
+    wait_until(lambda: not any(map(len, caches)))
+    assert log == [(1, 1, "expired")] * 3
+    del c
+    caches.clear()
+    wait_until(lambda: not sweepers(), "the thread ends with the last cache")
+    again: Cache[int, int] = Cache(9, ttl=0.01, expire_every=0.005, items={1: 1})
+    wait_until(lambda: len(again) == 0)
+    with pytest.raises(ValueError, match="expire_every must be more than 0 seconds, got 0"):
+        Cache(1, expire_every=0)
+
+
+def test_expire_every_with_a_timer_that_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    reported: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", reported.append)
+    wrong = True
+
+    def timer() -> float:
+        if wrong:
+            raise OSError("no time")
+        return 1e9
+
+    c: Cache[int, int] = Cache(9, ttl=1, timer=timer, expire_every=0.005)
+    wait_until(lambda: len(reported) >= 2)
+    assert isinstance(reported[0].exc_value, OSError)
+    wrong = False
+    c[1] = 1
+    assert len(c) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, which this system does not have")
+def test_expire_every_after_fork(run_script: Any) -> None:
+    run_script(
+        """
+        import os, time, warnings
+        from concx.cache import Cache
+
+        warnings.simplefilter("ignore", DeprecationWarning)  # of fork among threads
+        c = Cache(9, ttl=0.05, expire_every=0.01, items={1: 1})
+        pid = os.fork()
+        limit = time.monotonic() + 20
+        while len(c) and time.monotonic() < limit:
+            time.sleep(0.001)
+        if pid == 0:
+            os._exit(7 if len(c) == 0 else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7 and len(c) == 0
+        """
+    )
 
 
 # -- tags -----------------------------------------------------------------------------------------

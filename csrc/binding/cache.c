@@ -69,6 +69,25 @@ set_timer(CacheObject *self, PyObject *timer)
     return take_callable(timer, "timer", &self->timer);
 }
 
+/* expire_every: one thread of the process looks after all caches that want it. */
+static int
+set_sweeping(CacheObject *self, PyObject *every)
+{
+    int64_t span;
+    if (cxb_cache_span(every, "expire_every", 0, &span) < 0) {
+        return -1;
+    }
+    if (span == 0) {
+        return 0;
+    }
+    PyObject *watch = cxb_import_once(&self->state->cache_watch, "concx._expiry", "watch");
+    PyObject *done = watch == NULL
+                         ? NULL
+                         : PyObject_CallFunction(watch, "Od", (PyObject *)self, (double)span / 1e9);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
 static const struct cx_policy_kind *
 policy_of(PyObject *policy)
 {
@@ -86,18 +105,20 @@ policy_of(PyObject *policy)
 static PyObject *
 cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"maxsize",    "policy", "ttl",      "tti",    "jitter", "weigher",
-                            "max_weight", "timer",  "on_evict", "shared", "items",  NULL};
+    static char *names[] = {"maxsize", "policy",       "ttl",   "tti",      "jitter",
+                            "weigher", "max_weight",   "timer", "on_evict", "shared",
+                            "items",   "expire_every", NULL};
     PyObject *maxsize, *policy = NULL, *ttl = NULL, *tti = NULL, *weigher = NULL;
     PyObject *max_weight = NULL, *timer = NULL, *on_evict = NULL, *items = NULL;
+    PyObject *every = NULL;
     double jitter = 0;
     int shared = 0;
     int64_t size, weight;
     struct cxb_state *state = cxb_state_of_type(type);
     if (state == NULL ||
-        !PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OOOdOOOOpO:Cache", names, &maxsize, &policy,
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OOOdOOOOpOO:Cache", names, &maxsize, &policy,
                                      &ttl, &tti, &jitter, &weigher, &max_weight, &timer, &on_evict,
-                                     &shared, &items) ||
+                                     &shared, &items, &every) ||
         cxb_cache_bound(maxsize, "maxsize", &size) < 0 ||
         cxb_cache_bound(max_weight, "max_weight", &weight) < 0) {
         return NULL;
@@ -116,7 +137,8 @@ cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (set_times(self, ttl, tti, jitter) < 0 || set_timer(self, timer) < 0 ||
         take_callable(weigher, "weigher", &self->weigher) < 0 ||
         take_callable(on_evict, "on_evict", &self->on_evict) < 0 ||
-        (items != NULL && cxb_cache_update(self, items, &how) < 0)) {
+        (items != NULL && cxb_cache_update(self, items, &how) < 0) ||
+        set_sweeping(self, every) < 0) {
         goto fail;
     }
     if (shared) {
@@ -204,7 +226,8 @@ cache_dealloc(CacheObject *self)
 static Py_ssize_t
 cache_length(CacheObject *self)
 {
-    return (Py_ssize_t)cx_load_relaxed(&self->core.entries.count);
+    struct cxb_bounds bounds;
+    return cxb_cache_bounds(self, &bounds) < 0 ? -1 : (Py_ssize_t)bounds.size;
 }
 
 static PyObject *
@@ -289,12 +312,14 @@ cache_compare(CacheObject *self, PyObject *other, int op)
 static PyObject *
 cache_repr(CacheObject *self)
 {
-    PyObject *maxsize = cxb_cache_bound_get(cx_load_relaxed(&self->core.maxsize));
+    struct cxb_bounds bounds;
+    PyObject *maxsize =
+        cxb_cache_bounds(self, &bounds) < 0 ? NULL : cxb_cache_bound_get(bounds.maxsize);
     PyObject *repr =
         maxsize == NULL
             ? NULL
             : PyUnicode_FromFormat("<concx.Cache size=%zd maxsize=%R policy=%s>",
-                                   cache_length(self), maxsize, self->core.policy.kind->name);
+                                   (Py_ssize_t)bounds.size, maxsize, self->core.policy.kind->name);
     Py_XDECREF(maxsize);
     return repr;
 }
@@ -314,22 +339,25 @@ cache_sizeof(CacheObject *self, PyObject *unused)
 static PyObject *
 get_maxsize(CacheObject *self, void *unused)
 {
+    struct cxb_bounds bounds;
     (void)unused;
-    return cxb_cache_bound_get(cx_load_relaxed(&self->core.maxsize));
+    return cxb_cache_bounds(self, &bounds) < 0 ? NULL : cxb_cache_bound_get(bounds.maxsize);
 }
 
 static PyObject *
 get_max_weight(CacheObject *self, void *unused)
 {
+    struct cxb_bounds bounds;
     (void)unused;
-    return cxb_cache_bound_get(cx_load_relaxed(&self->core.max_weight));
+    return cxb_cache_bounds(self, &bounds) < 0 ? NULL : cxb_cache_bound_get(bounds.max_weight);
 }
 
 static PyObject *
 get_weight(CacheObject *self, void *unused)
 {
+    struct cxb_bounds bounds;
     (void)unused;
-    return PyLong_FromLongLong(cx_load_relaxed(&self->core.weight));
+    return cxb_cache_bounds(self, &bounds) < 0 ? NULL : PyLong_FromLongLong(bounds.weight);
 }
 
 static PyObject *

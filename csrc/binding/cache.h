@@ -132,6 +132,13 @@ bool cxb_cache_next(CacheObject *self, uint32_t *slot, PyObject **key, PyObject 
 /* Stores a mapping or pairs, as dict.update does: 0 or -1. */
 int cxb_cache_update(CacheObject *self, PyObject *items, const struct cxb_store *how);
 
+/* What the cache holds and may hold, at one instant: 0, or -1 with an exception. */
+struct cxb_bounds {
+    uint32_t size;
+    int64_t maxsize, weight, max_weight;
+};
+int cxb_cache_bounds(CacheObject *self, struct cxb_bounds *bounds);
+
 /* A bound, maxsize or max_weight: None is INT64_MAX; 0, or -1 with an exception. */
 int cxb_cache_bound(PyObject *object, const char *what, int64_t *bound);
 PyObject *cxb_cache_bound_get(int64_t bound);

@@ -262,12 +262,13 @@ list_of(PyObject **pairs, Py_ssize_t count)
 static PyObject *
 in_order(CacheObject *self, PyObject *n, uint32_t (*next)(const struct cx_policy *, uint32_t))
 {
+    struct cxb_bounds bounds;
     int64_t most, now;
-    if (cxb_int64(n, 0, "n", &most) < 0 || cxb_cache_now(self, &now) < 0) {
+    if (cxb_int64(n, 0, "n", &most) < 0 || cxb_cache_now(self, &now) < 0 ||
+        cxb_cache_bounds(self, &bounds) < 0) {
         return NULL;
     }
-    uint32_t count = cx_load_relaxed(&self->core.entries.count);
-    most = most < count ? most : count;
+    most = most < bounds.size ? most : bounds.size;
     PyObject **pairs = PyMem_New(PyObject *, 2 * (size_t)most + 1);
     if (pairs == NULL || !cx_cache_take(&self->core)) {
         PyMem_Free(pairs);
@@ -331,6 +332,22 @@ cxb_cache_expire(CacheObject *self, PyObject *const *args, Py_ssize_t nargs, PyO
     }
     Py_ssize_t removed = expire(self, now, limit);
     return removed < 0 ? NULL : PyLong_FromSsize_t(removed);
+}
+
+int
+cxb_cache_bounds(CacheObject *self, struct cxb_bounds *bounds)
+{
+    const struct cx_cache *core = &self->core;
+    if (!cx_cache_take(&self->core)) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    *bounds = (struct cxb_bounds){.size = core->entries.count,
+                                  .maxsize = core->maxsize,
+                                  .weight = core->weight,
+                                  .max_weight = core->max_weight};
+    cx_cache_release(&self->core);
+    return 0;
 }
 
 int

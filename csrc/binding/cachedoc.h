@@ -7,7 +7,7 @@
 
 PyDoc_STRVAR(cache_doc, "\
 Cache(maxsize, *, policy='s3fifo', ttl=None, tti=None, jitter=0.0, weigher=None, max_weight=None,\n\
-      timer=time.monotonic, on_evict=None, shared=False, items=())\n--\n\n\
+      timer=time.monotonic, on_evict=None, shared=False, items=(), expire_every=None)\n--\n\n\
 A bounded dict that forgets by use, age and weight.\n\
 \n\
 Parameters\n\
@@ -38,6 +38,9 @@ shared : bool, default False\n\
     On 3.13 it is never freed then. Without effect where there is a GIL.\n\
 items : mapping or iterable of pairs, optional\n\
     What to store first.\n\
+expire_every : float or timedelta, optional\n\
+    Seconds after which a thread of concx's calls `expire`, again and again: one thread for all caches\n\
+    of the process. Without it no thread is started, and what has expired leaves with later calls.\n\
 \n\
 Raises\n\
 ------\n\

@@ -118,7 +118,7 @@ reap(CacheObject *self)
     void *names[REAPED_AT_ONCE];
     unsigned count;
     do {
-        if (self->core.tags == NULL || !cx_cache_take(&self->core)) {
+        if (!cx_cache_take(&self->core)) {
             return;
         }
         count = cx_tags_reap(self->core.tags, names, REAPED_AT_ONCE);

@@ -226,6 +226,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->cache_values);
     Py_VISIT(state->cache_items);
     Py_VISIT(state->cache_same);
+    Py_VISIT(state->cache_watch);
     Py_VISIT(state->ports);
     return 0;
 }
@@ -259,6 +260,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->cache_values);
     Py_CLEAR(state->cache_items);
     Py_CLEAR(state->cache_same);
+    Py_CLEAR(state->cache_watch);
     Py_CLEAR(state->ports);
     return 0;
 }

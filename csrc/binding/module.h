@@ -52,6 +52,7 @@ struct cxb_state {
     PyObject *log_callback, *log_state;            /* concx._futures.log_... */
     PyObject *cache_stats;                         /* concx.cache.CacheStats */
     PyObject *cache_keys, *cache_values, *cache_items, *cache_same; /* its helpers */
+    PyObject *cache_watch;                                          /* concx._expiry.watch */
     PyObject *ports; /* id of a loop -> weak reference to its LoopPort */
 };
 

@@ -473,6 +473,7 @@ class Cache(MutableMapping[_K, _V]):
         on_evict: Callable[[_K, _V, _Cause], object] | None = None,
         shared: bool = False,
         items: SupportsKeysAndGetItem[_K, _V] | Iterable[tuple[_K, _V]] = (),
+        expire_every: _Seconds = None,
     ) -> Self: ...
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
     @property
