@@ -2,6 +2,7 @@
 #include "binding/module.h"
 
 #include "binding/block.h"
+#include "core/rcu.h"
 
 /* One entry of the type table: where the type is kept and what it is made from. */
 struct type_entry {
@@ -21,6 +22,8 @@ static struct type_entry type_table[] = {
     ENTRY(executorbase, true), ENTRY(nativerange, true), ENTRY(atomicint, true),
     ENTRY(atomicfloat, true),  ENTRY(atomicflag, true),  ENTRY(atomicref, true),
     ENTRY(counter, true),      ENTRY(cache, true),       ENTRY(cacheiter, false),
+    ENTRY(map, true),          ENTRY(mapset, true),      ENTRY(mapiter, false),
+    ENTRY(missing, false),
 #undef ENTRY
 };
 
@@ -109,17 +112,27 @@ bind_methods(PyObject *module, PyObject *cls)
         PyMethodDef *methods;
     } families[] = {{state->queuebase_type, cxb_queue_methods},
                     {state->futurebase_type, cxb_future_methods},
-                    {state->executorbase_type, cxb_executor_methods}};
+                    {state->executorbase_type, cxb_executor_methods},
+                    {state->map_type, cxb_map_methods},
+                    {state->map_type, cxb_map_compound},
+                    {state->mapset_type, cxb_set_methods}};
+    bool is_known = false;
     for (size_t i = 0; PyType_Check(cls) && i < Py_ARRAY_LENGTH(families); i++) {
         if (PyType_IsSubtype((PyTypeObject *)cls, families[i].base)) {
-            int added = cxb_add_methods((PyTypeObject *)cls, families[i].methods, NULL);
-            return added < 0 ? NULL : Py_NewRef(cls);
+            is_known = true;
+            if (cxb_add_methods((PyTypeObject *)cls, families[i].methods, NULL) < 0) {
+                return NULL;
+            }
         }
     }
-    PyErr_Format(PyExc_TypeError,
-                 "bind_methods() takes a subclass of QueueBase, FutureBase or ExecutorBase, got %R",
-                 cls);
-    return NULL;
+    if (!is_known) {
+        return PyErr_Format(
+            PyExc_TypeError,
+            "bind_methods() takes a subclass of QueueBase, FutureBase, ExecutorBase, "
+            "MapBase or SetBase, got %R",
+            cls);
+    }
+    return Py_NewRef(cls);
 }
 
 static PyMethodDef module_methods[] = {
@@ -183,6 +196,7 @@ module_exec(PyObject *module)
 {
     struct cxb_state *state = cxb_state_of_module(module);
     cxb_block_install();
+    cx_rcu_install();
     if (cxb_names_init(&state->names) < 0) {
         return -1;
     }
@@ -191,7 +205,7 @@ module_exec(PyObject *module)
         cxb_queue_exec(module) < 0 ||
         cxb_add_methods(state->futurebase_type, cxb_future_methods, NULL) < 0 ||
         cxb_add_methods(state->executorbase_type, cxb_executor_methods, NULL) < 0 ||
-        cxb_capi_exec(module) < 0) {
+        cxb_map_exec(module) < 0 || cxb_capi_exec(module) < 0) {
         return -1;
     }
     return 0;
@@ -228,6 +242,8 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->cache_same);
     Py_VISIT(state->cache_watch);
     Py_VISIT(state->ports);
+    Py_VISIT(state->missing);
+    Py_VISIT(state->flight_waits);
     return 0;
 }
 
@@ -262,6 +278,8 @@ module_clear(PyObject *module)
     Py_CLEAR(state->cache_same);
     Py_CLEAR(state->cache_watch);
     Py_CLEAR(state->ports);
+    Py_CLEAR(state->missing);
+    Py_CLEAR(state->flight_waits);
     return 0;
 }
 

@@ -38,9 +38,15 @@ struct cxb_state {
     PyTypeObject *counter_type;
     PyTypeObject *cache_type;
     PyTypeObject *cacheiter_type;
+    PyTypeObject *map_type;
+    PyTypeObject *mapset_type;
+    PyTypeObject *mapiter_type;
+    PyTypeObject *missing_type;
     /* from the standard library */
     PyObject *Empty, *Full, *ShutDown;
     PyObject *std_queue, *std_lifo, *std_priority; /* queue.Queue and its subclasses */
+    PyObject *missing;                             /* concx.map.MISSING */
+    PyObject *flight_waits; /* thread -> the flight that it waits for; binding/mapflight.c */
     /* filled on first use */
     PyObject *queue_compat;                        /* module concx._queue_compat */
     PyObject *queue_stats;                         /* concx.queue.QueueStats */
@@ -75,16 +81,20 @@ extern PyType_Spec cxb_await_spec, cxb_loopport_spec, cxb_token_spec, cxb_reader
     cxb_spscqueue_spec, cxb_stack_spec, cxb_ringiter_spec, cxb_futurebase_spec, cxb_link_spec,
     cxb_countdown_spec, cxb_taskqueue_spec, cxb_executorbase_spec, cxb_nativerange_spec,
     cxb_atomicint_spec, cxb_atomicfloat_spec, cxb_atomicflag_spec, cxb_atomicref_spec,
-    cxb_counter_spec, cxb_cache_spec, cxb_cacheiter_spec;
+    cxb_counter_spec, cxb_cache_spec, cxb_cacheiter_spec, cxb_map_spec, cxb_mapset_spec,
+    cxb_mapiter_spec, cxb_missing_spec;
 
 /* Puts the methods of a table on a type as its own, but for those named in `without`: 0 or -1. */
 int cxb_add_methods(PyTypeObject *type, PyMethodDef *table, const char *const *without);
 
 /* What bind_methods puts on the final classes of a family. */
-extern PyMethodDef cxb_queue_methods[], cxb_future_methods[], cxb_executor_methods[];
+extern PyMethodDef cxb_queue_methods[], cxb_future_methods[], cxb_executor_methods[],
+    cxb_map_methods[], cxb_map_compound[], cxb_set_methods[];
 
 /* Adds the methods of the queue family; binding/queuemethods.c. */
 int cxb_queue_exec(PyObject *module);
+/* Adds the methods of maps and sets, and MISSING; binding/missing.c. */
+int cxb_map_exec(PyObject *module);
 /* Adds the capsule; binding/capi.c. */
 int cxb_capi_exec(PyObject *module);
 /* Hooks of the blocking layer; binding/block.c. */

@@ -30,6 +30,8 @@
     X(events, "asyncio.events")                                                                    \
     X(expired, "expired")                                                                          \
     X(explicit, "explicit")                                                                        \
+    X(keys, "keys")                                                                                \
+    X(missing, "__missing__")                                                                      \
     X(module, "__module__")                                                                        \
     X(name, "__name__")                                                                            \
     X(notify_all, "notify_all")                                                                    \

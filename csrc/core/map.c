@@ -52,38 +52,28 @@ cx_map_fini(struct cx_map *m)
 /* --- writes ---------------------------------------------------------------------------------- */
 
 /* Takes the guard when there is room for what a write can retire: a value, a node, a table. */
-static inline bool
-enter(struct cx_map *m, struct cx_map_stripe *s, struct cx_batch **room)
+bool
+cx_map_begin(struct cx_map_op *op)
 {
-    cx_map_mend(m);
+    struct cx_map_stripe *s = op->stripe = cx_map_stripe_of(op->map, op->hash);
+    cx_map_mend(op->map);
     cx_map_enter(s);
-#if CX_WITH_GIL
-    (void)room;
-#else
+#if !CX_WITH_GIL
     while (!cx_limbo_has_room(&s->limbo, 3)) {
-        if (*room != NULL) {
-            cx_limbo_open(&s->limbo, *room);
-            *room = NULL;
+        if (op->room != NULL) {
+            cx_limbo_open(&s->limbo, op->room); /* seals what was open */
+            op->room = NULL;
+            op->is_due = true;
             break;
         }
         cx_map_exit(s);
-        if ((*room = cx_batch_new()) == NULL) {
+        if ((op->room = cx_batch_new()) == NULL) {
             return false;
         }
         cx_map_enter(s);
     }
 #endif
-    return true;
-}
-
-bool
-cx_map_begin(struct cx_map_op *op)
-{
-    op->stripe = cx_map_stripe_of(op->map, op->hash);
-    if (!enter(op->map, op->stripe, &op->room)) {
-        return false;
-    }
-    op->table = cx_map_home(op->map, op->stripe, op->hash, &op->is_idle, &op->waste);
+    op->table = cx_map_home(op->map, s, op->hash, &op->is_idle, &op->waste);
     return true;
 }
 
@@ -145,8 +135,10 @@ void
 cx_map_leave(struct cx_map_op *op)
 {
 #if !CX_WITH_GIL
-    op->is_due = cx_limbo_seal_if_due(&op->stripe->limbo);
-    op->waste.ripe = cx_limbo_take(&op->stripe->limbo);
+    op->is_due = cx_limbo_seal_if_due(&op->stripe->limbo) || op->is_due;
+    if (op->waste.ripe == NULL) { /* it may have begun before */
+        op->waste.ripe = cx_limbo_take(&op->stripe->limbo);
+    }
 #endif
     cx_map_exit(op->stripe);
 }

@@ -16,7 +16,8 @@ struct object {
     bool is_vague; /* its comparison is known outside of a guard only */
 };
 
-static int64_t objects; /* atomic; alive */
+static int64_t objects;            /* atomic; alive */
+static uint32_t object_weight = 8; /* what each weighs */
 
 static inline struct object *
 object_new(uint64_t number, bool is_vague)
@@ -49,7 +50,7 @@ static inline uint32_t
 object_weigh(void *object)
 {
     (void)object;
-    return 8;
+    return object_weight;
 }
 
 static const struct cx_map_hooks hooks = {malloc, free, object_retain, object_drop, object_weigh};

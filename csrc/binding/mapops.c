@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT
+/* Reading and writing one entry. */
+#include "binding/map.h"
+
+#include "core/lock.h"
+
+/* --- keys that only Python can tell apart --------------------------------------------------------- */
+
+struct pins {
+    struct cx_map_pins core;
+    uint32_t retained; /* of the list */
+    struct cx_map_pin few[4];
+};
+
+static inline void
+pins_init(struct pins *p)
+{
+    p->core = (struct cx_map_pins){.list = p->few, .room = Py_ARRAY_LENGTH(p->few)};
+    p->retained = 0;
+}
+
+/* Inside the section or guard where they were found. */
+static inline void
+pins_retain(struct pins *p)
+{
+    for (; CX_UNLIKELY(p->retained < p->core.count); p->retained++) {
+        Py_INCREF((PyObject *)p->core.list[p->retained].key);
+        Py_INCREF((PyObject *)p->core.list[p->retained].value);
+    }
+}
+
+static CX_COLD void
+pins_drop(struct pins *p)
+{
+    PyObject *error = cxb_error_set_aside();
+    for (uint32_t i = 0; i < p->retained; i++) {
+        Py_DECREF((PyObject *)p->core.list[i].key);
+        Py_DECREF((PyObject *)p->core.list[i].value);
+    }
+    if (p->core.list != p->few) {
+        PyMem_Free(p->core.list);
+    }
+    cxb_error_put_back(error);
+}
+
+static inline void
+pins_fini(struct pins *p)
+{
+    if (CX_UNLIKELY(p->retained > 0 || p->core.list != p->few)) {
+        pins_drop(p);
+    }
+}
+
+static int
+pins_grow(struct pins *p)
+{
+    size_t room = 2 * ((size_t)p->core.count + p->core.wanted), size = room * sizeof *p->core.list;
+    bool is_first = p->core.list == p->few;
+    struct cx_map_pin *list = room > UINT32_MAX
+                                  ? NULL
+                                  : PyMem_Realloc(is_first ? NULL : p->core.list, size);
+    if (list == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (is_first) {
+        memcpy(list, p->few, sizeof p->few);
+    }
+    p->core.list = list;
+    p->core.room = (uint32_t)room;
+    p->core.wanted = 0;
+    return 0;
+}
+
+/* Compares what has not been, and makes room for what was wanted: 0, or -1 with an exception.  Runs
+ * Python.  *equal: the pin that is the key's, or NULL. */
+static CX_COLD int
+pins_compare(struct pins *p, PyObject *key, struct cx_map_pin **equal)
+{
+    *equal = NULL;
+    for (uint32_t i = 0; i < p->core.count; i++) {
+        struct cx_map_pin *pin = &p->core.list[i];
+        if (pin->is_same < 0) {
+            /* As dict has it: what is stored stands on the left. */
+            pin->is_same = PyObject_RichCompareBool((PyObject *)pin->key, key, Py_EQ);
+        }
+        if (pin->is_same < 0) {
+            return -1;
+        }
+        if (pin->is_same == 1) {
+            *equal = pin;
+            return 0;
+        }
+    }
+    return p->core.wanted > 0 ? pins_grow(p) : 0;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+static inline int
+found(MapObject *self, bool is_there)
+{
+    struct cx_counter *counter = is_there ? &self->hits : &self->misses;
+    if (CX_UNLIKELY(counter->cells != NULL) && !cx_counter_add(counter, 1)) {
+        return is_there; /* 2**63 of them: it stays where it is */
+    }
+    return is_there;
+}
+
+static CX_COLD int
+find_undecided(MapObject *self, PyObject *key, uint64_t hash, struct pins *pins, PyObject **value)
+{
+    for (;;) {
+        struct cx_map_pin *equal;
+        bool is_all = pins->core.wanted == 0;
+        if (pins_compare(pins, key, &equal) < 0) {
+            pins_fini(pins);
+            return -1;
+        }
+        if (equal != NULL || is_all) {
+            *value = equal == NULL ? NULL : Py_NewRef((PyObject *)equal->value);
+            pins_fini(pins);
+            return found(self, equal != NULL);
+        }
+        cx_rcu_enter();
+        *value = cx_map_find(&self->core, hash, key, cxb_same, &pins->core);
+        Py_XINCREF(*value);
+        pins_retain(pins);
+        cx_rcu_exit();
+        if (*value != NULL) {
+            pins_fini(pins);
+            return found(self, true);
+        }
+    }
+}
+
+int
+cxb_map_find(MapObject *self, PyObject *key, PyObject **value)
+{
+    struct pins pins;
+    Py_hash_t hash = cxb_hash(key);
+    if (CX_UNLIKELY(hash == -1)) {
+        *value = NULL;
+        return -1;
+    }
+    uint64_t spread = cxb_spread(hash);
+    pins_init(&pins);
+    cx_rcu_enter();
+    PyObject *there = cx_map_find(&self->core, spread, key, cxb_same, &pins.core);
+    Py_XINCREF(there);
+    pins_retain(&pins);
+    cx_rcu_exit();
+    *value = there;
+    if (CX_UNLIKELY(there == NULL && (pins.retained > 0 || pins.core.wanted > 0))) {
+        return find_undecided(self, key, spread, &pins, value);
+    }
+    pins_fini(&pins);
+    return found(self, there != NULL);
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+/* Whether a look without the guard finds no entry, so that a node will be wanted. */
+static inline bool
+seems_absent(MapObject *self, PyObject *key, uint64_t hash)
+{
+    struct cx_map_pins none = {.room = 0};
+    cx_rcu_enter();
+    bool is_there = cx_map_find(&self->core, hash, key, cxb_same, &none) != NULL;
+    cx_rcu_exit();
+    return !is_there;
+}
+
+/* Under the guard, with op->node known: 1 done, 0 not as wanted, -1 a node is wanted first. */
+static inline int
+change(struct cx_map_op *op, PyObject *key, enum cxb_want want, PyObject *expected, PyObject *value,
+       PyObject **before)
+{
+    PyObject *there = op->node == NULL ? NULL : cx_load_relaxed(&op->node->value);
+    if (want == CXB_NOTHING ? there != NULL
+                            : (want == CXB_ENTRY && there == NULL) ||
+                                  (want == CXB_EXACTLY && (there == NULL || there != expected))) {
+        if (before != NULL) {
+            *before = Py_XNewRef(there);
+        }
+        return 0;
+    }
+    if (there == NULL && value != NULL) {
+#if CX_WITH_GIL
+        /* Nothing runs meanwhile. */
+        if (op->spare == NULL) {
+            op->spare = op->map->hooks->node_new(sizeof *op->spare);
+        }
+#endif
+        if (op->spare == NULL) {
+            return -1;
+        }
+    }
+    if (before != NULL) {
+        *before = Py_XNewRef(there);
+    }
+    if (there != NULL && value != NULL) {
+        cx_map_replace(op, Py_NewRef(value));
+    }
+    else if (there != NULL) {
+        cx_map_remove(op);
+    }
+    else if (value != NULL) {
+        cx_map_insert(op, Py_NewRef(key), Py_NewRef(value));
+    }
+    return 1;
+}
+
+/* With an exception set. */
+static CX_COLD int
+fail(struct cx_map_op *op, struct pins *pins)
+{
+    PyObject *error = cxb_error_set_aside();
+    cx_map_settle(op);
+    pins_fini(pins);
+    cxb_error_put_back(error);
+    return -1;
+}
+
+static CX_COLD int
+no_memory(struct cx_map_op *op, struct pins *pins)
+{
+    PyErr_NoMemory();
+    return fail(op, pins);
+}
+
+int
+cxb_map_write_at(MapObject *self, PyObject *key, uint64_t hash, enum cxb_want want,
+                 PyObject *expected, PyObject *value, PyObject **before)
+{
+    struct pins pins;
+    struct cx_map_op op = {.map = &self->core, .hash = hash};
+    int done;
+    pins_init(&pins);
+    bool wants_node = !CX_WITH_GIL && value != NULL && want <= CXB_NOTHING &&
+                      seems_absent(self, key, op.hash);
+    for (;;) {
+        if (wants_node && op.spare == NULL &&
+            (op.spare = self->core.hooks->node_new(sizeof *op.spare)) == NULL) {
+            return no_memory(&op, &pins);
+        }
+        if (!cx_map_begin(&op)) {
+            return no_memory(&op, &pins);
+        }
+        bool is_known = cx_map_seek(&op, key, cxb_same, &pins.core);
+        pins_retain(&pins);
+        done = is_known ? change(&op, key, want, expected, value, before) : -1;
+        cx_map_leave(&op);
+        if (done >= 0) {
+            break;
+        }
+        if (is_known && wants_node) {
+            return no_memory(&op, &pins); /* on a GIL build, where it was tried */
+        }
+        wants_node = is_known;
+        struct cx_map_pin *equal;
+        if (!is_known && pins_compare(&pins, key, &equal) < 0) {
+            return fail(&op, &pins);
+        }
+    }
+    cx_map_settle(&op);
+    pins_fini(&pins);
+    return done;
+}
+
+int
+cxb_map_write(MapObject *self, PyObject *key, enum cxb_want want, PyObject *expected,
+              PyObject *value, PyObject **before)
+{
+    Py_hash_t hash = cxb_hash(key);
+    return CX_UNLIKELY(hash == -1)
+               ? -1
+               : cxb_map_write_at(self, key, cxb_spread(hash), want, expected, value, before);
+}

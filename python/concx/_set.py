@@ -1,0 +1,198 @@
+"""ConcurrentSet: the set of concx.map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, MutableSet, Set
+from reprlib import recursive_repr
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from concx._core import SetBase, bind_methods
+
+if TYPE_CHECKING:
+    from concx.map import MapStats
+
+_T = TypeVar("_T")
+_SETS = (SetBase, set, frozenset, Set)
+
+
+def _elements(*others: Iterable[Any]) -> list[Any]:
+    """The sets to look into: those that are none are made sets once."""
+    return [
+        other.snapshot() if isinstance(other, SetBase)
+        else other if isinstance(other, (set, frozenset))
+        else set(other)
+        for other in others
+    ]
+
+
+class ConcurrentSet(SetBase[_T]):
+    """A set for many threads: no lock around it, no "changed size during iteration".
+
+    Parameters
+    ----------
+    iterable : iterable, optional
+        The first items.
+    shared, capacity, count_lookups
+        As for `ConcurrentDict`.
+
+    Notes
+    -----
+    As `set`; what `ConcurrentDict` says of iterators, `len`, steps and instants holds here. Operators and
+    methods that take several sets look at each of them at one instant of its own, and the methods that
+    change this set do so item by item.
+
+    Thread safety: every method may be called from any thread at any time.
+    """
+
+    __slots__ = ()
+
+    def add_many(self, items: Iterable[_T], /) -> None:
+        """Add each of `items`."""
+        self._update(items)
+
+    def update(self, *others: Iterable[_T]) -> None:
+        """Add the items of all others."""
+        for other in others:
+            self._update(other.snapshot() if isinstance(other, SetBase) else other)
+
+    def intersection_update(self, *others: Iterable[Any]) -> None:
+        """Keep what is in all others."""
+        sets = _elements(*others)
+        for item in self.snapshot():
+            if not all(item in other for other in sets):
+                self.discard(item)
+
+    def difference_update(self, *others: Iterable[Any]) -> None:
+        """Remove what is in any other."""
+        for other in others:
+            for item in other.snapshot() if isinstance(other, SetBase) else other:
+                self.discard(item)
+
+    def symmetric_difference_update(self, other: Iterable[_T], /) -> None:
+        """Remove what is in the other, too, and add what is only there."""
+        for item in _elements(other)[0]:
+            if not self.add_if_absent(item):
+                self.discard(item)
+
+    def union(self, *others: Iterable[Any]) -> Self:
+        """A set with the items of all."""
+        made = self.copy()
+        made.update(*others)
+        return made
+
+    def intersection(self, *others: Iterable[Any]) -> Self:
+        """A set with what is in all."""
+        return self._like(self.snapshot().intersection(*_elements(*others)))
+
+    def difference(self, *others: Iterable[Any]) -> Self:
+        """A set with what is in no other."""
+        return self._like(self.snapshot().difference(*_elements(*others)))
+
+    def symmetric_difference(self, other: Iterable[Any], /) -> Self:
+        """A set with what is in one of the two."""
+        return self._like(self.snapshot().symmetric_difference(*_elements(other)))
+
+    def isdisjoint(self, other: Iterable[Any], /) -> bool:
+        """Whether nothing is in both."""
+        return self.snapshot().isdisjoint(*_elements(other))
+
+    def issubset(self, other: Iterable[Any], /) -> bool:
+        """Whether all of it is in the other."""
+        return self.snapshot().issubset(*_elements(other))
+
+    def issuperset(self, other: Iterable[Any], /) -> bool:
+        """Whether all of the other is in it."""
+        return self.snapshot().issuperset(*_elements(other))
+
+    def copy(self) -> Self:
+        """A set of the same class with what was there at one instant."""
+        return self._like(self.snapshot())
+
+    __copy__ = copy
+
+    def stats(self) -> MapStats:
+        """Size, buckets, migrations, what waits to be freed; lookups if counted."""
+        from concx.map import MapStats
+
+        return MapStats(*self._stats())
+
+    def _like(self, items: Iterable[Any]) -> Self:
+        return type(self)(items)
+
+    def __contains__(self, item: object) -> bool:
+        try:
+            return super().__contains__(item)
+        except TypeError:
+            if isinstance(item, (set, SetBase)):  # as set has it: looked up as a frozenset
+                return super().__contains__(frozenset(item))
+            raise
+
+    def __eq__(self, other: object) -> bool:
+        return self.snapshot() == _elements(other)[0] if isinstance(other, _SETS) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __le__(self, other: Set[Any]) -> bool:
+        return self.issubset(other) if isinstance(other, _SETS) else NotImplemented
+
+    def __lt__(self, other: Set[Any]) -> bool:
+        return self.snapshot() < _elements(other)[0] if isinstance(other, _SETS) else NotImplemented
+
+    def __ge__(self, other: Set[Any]) -> bool:
+        return self.issuperset(other) if isinstance(other, _SETS) else NotImplemented
+
+    def __gt__(self, other: Set[Any]) -> bool:
+        return self.snapshot() > _elements(other)[0] if isinstance(other, _SETS) else NotImplemented
+
+    def __or__(self, other: Set[Any]) -> Self:
+        return self.union(other) if isinstance(other, _SETS) else NotImplemented
+
+    def __and__(self, other: Set[Any]) -> Self:
+        return self.intersection(other) if isinstance(other, _SETS) else NotImplemented
+
+    def __sub__(self, other: Set[Any]) -> Self:
+        return self.difference(other) if isinstance(other, _SETS) else NotImplemented
+
+    def __xor__(self, other: Set[Any]) -> Self:
+        return self.symmetric_difference(other) if isinstance(other, _SETS) else NotImplemented
+
+    __ror__, __rand__, __rxor__ = __or__, __and__, __xor__
+
+    def __rsub__(self, other: Set[Any]) -> Self:
+        return self._like(_elements(other)[0] - self.snapshot()) if isinstance(other, _SETS) else NotImplemented
+
+    def __ior__(self, other: Set[Any]) -> Self:
+        if not isinstance(other, _SETS):
+            return NotImplemented
+        self.update(other)
+        return self
+
+    def __iand__(self, other: Set[Any]) -> Self:
+        if not isinstance(other, _SETS):
+            return NotImplemented
+        self.intersection_update(other)
+        return self
+
+    def __isub__(self, other: Set[Any]) -> Self:
+        if not isinstance(other, _SETS):
+            return NotImplemented
+        self.difference_update(other)
+        return self
+
+    def __ixor__(self, other: Set[Any]) -> Self:
+        if not isinstance(other, _SETS):
+            return NotImplemented
+        self.symmetric_difference_update(other)
+        return self
+
+    @recursive_repr(fillvalue="ConcurrentSet(...)")
+    def __repr__(self) -> str:
+        items = list(self)
+        return f"{type(self).__name__}({{{', '.join(map(repr, items))}}})" if items else f"{type(self).__name__}()"
+
+    def __reduce__(self) -> tuple[type[Self], tuple[list[_T]]]:
+        return (type(self), (list(self.snapshot()),))
+
+
+bind_methods(ConcurrentSet)
+MutableSet.register(ConcurrentSet)
