@@ -18,6 +18,11 @@ from cache_tools import EACH, Clock, Key, Log
 from concx.cache import Cache, CacheStats
 from queue_tools import FREE_THREADED, TSAN, run_threads, wait_until
 
+FORKS = pytest.mark.skipif(
+    not hasattr(os, "fork") or TSAN,
+    reason="needs fork; and ThreadSanitizer follows no child of a process with threads (a future one may)",
+)
+
 
 @pytest.fixture
 def clock() -> Clock:
@@ -312,7 +317,7 @@ def test_setdefault_has_one_winner() -> None:
         assert len(set(map(id, got))) == 1
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, which this system does not have")
+@FORKS
 def test_fork_while_threads_are_inside(run_script: Any) -> None:
     done = run_script(
         """
@@ -346,6 +351,8 @@ def test_fork_while_threads_are_inside(run_script: Any) -> None:
                 os._exit(7)
             assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
         stop = True
+        for t in threads:
+            t.join()
         print("whole")
         """
     )
@@ -383,8 +390,10 @@ def test_expire_every() -> None:
     del c
     caches.clear()
     wait_until(lambda: not sweepers(), "the thread ends with the last cache")
-    again: Cache[int, int] = Cache(9, ttl=0.01, expire_every=0.005, items={1: 1})
-    wait_until(lambda: len(again) == 0)
+    caches.append(Cache(9, ttl=0.01, expire_every=0.005, items={1: 1}))
+    wait_until(lambda: len(caches[0]) == 0, "another thread looks after it")
+    caches.clear()
+    wait_until(lambda: not sweepers())
     with pytest.raises(ValueError, match="expire_every must be more than 0 seconds, got 0"):
         Cache(1, expire_every=0)
 
@@ -405,9 +414,12 @@ def test_expire_every_with_a_timer_that_raises(monkeypatch: pytest.MonkeyPatch) 
     wrong = False
     c[1] = 1
     assert len(c) == 1
+    del c
+    reported.clear()  # with the tracebacks that know the cache
+    wait_until(lambda: not sweepers())
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, which this system does not have")
+@FORKS
 def test_expire_every_after_fork(run_script: Any) -> None:
     run_script(
         """

@@ -48,12 +48,12 @@ class Workload(Protocol):
 
 def workload(name: str) -> Workload:
     """The workload of a name."""
-    from workloads import atomics, caches, idle, loops, memory, native, pools, threads
+    from workloads import atomics, boundedcaches, idle, loops, memory, native, pools, threads
 
     known: dict[str, Workload] = {
         **threads.WORKLOADS,
         **atomics.WORKLOADS,
-        **caches.WORKLOADS,
+        **boundedcaches.WORKLOADS,
         **loops.WORKLOADS,
         **idle.WORKLOADS,
         **memory.WORKLOADS,

@@ -91,7 +91,9 @@ def functools_lru() -> Contender:
     """Only for its bytes: its key is what it is called with."""
     from functools import lru_cache
 
-    return Contender("functools.lru_cache", None, lambda size: _Called(lru_cache(size)(_nothing)))
+    return Contender(
+        "functools.lru_cache/entries", None, lambda size: _Called(lru_cache(size)(_nothing))
+    )
 
 
 def _nothing(key: int) -> None:
