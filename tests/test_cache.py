@@ -6,6 +6,7 @@ import copy
 import gc
 import math
 import pickle
+import unittest
 import weakref
 from collections.abc import Iterator, MutableMapping
 from datetime import timedelta
@@ -108,6 +109,26 @@ def test_update() -> None:
         c.update([5])
     with pytest.raises(TypeError, match="unhashable"):
         c.get_many([[]])
+
+
+def test_update_from_a_cache_is_no_use_of_it() -> None:
+    other: Cache[int, int] = Cache(9, items={1: 2})
+    assert Cache(9, items=other) == {1: 2}
+    assert other.stats().hits == other.stats().misses == 0
+
+
+def test_as_cpython_tests_mappings() -> None:
+    mapping_tests = pytest.importorskip(
+        "test.mapping_tests", reason="this interpreter comes without its own tests"
+    )
+
+    class Tests(mapping_tests.BasicTestMappingProtocol):  # type: ignore[name-defined, misc]
+        type2test = staticmethod(lambda: Cache(None))
+
+    suite = unittest.defaultTestLoader.loadTestsFromTestCase(Tests)
+    outcome = suite.run(unittest.TestResult())
+    assert outcome.testsRun >= 10
+    assert outcome.failures == outcome.errors == []
 
 
 def test_setdefault_pop_compute() -> None:

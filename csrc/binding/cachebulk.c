@@ -97,22 +97,39 @@ store_pairs(CacheObject *self, PyObject *pairs, const struct cxb_store *how)
     return done;
 }
 
+/* What has keys() and [], and perhaps nothing else. */
+static int
+store_mapping(CacheObject *self, PyObject *mapping, const struct cxb_store *how)
+{
+    PyObject *keys = PyMapping_Keys(mapping); /* a list */
+    int done = keys == NULL ? -1 : 0;
+    for (Py_ssize_t i = 0; done == 0 && i < PyList_GET_SIZE(keys); i++) {
+        PyObject *key = PyList_GET_ITEM(keys, i);
+        PyObject *value = PyObject_GetItem(mapping, key);
+        done = value == NULL ? -1 : store_pair(self, key, value, how);
+        Py_XDECREF(value);
+    }
+    Py_XDECREF(keys);
+    return done;
+}
+
 int
 cxb_cache_update(CacheObject *self, PyObject *items, const struct cxb_store *how)
 {
-    PyObject *method = PyObject_GetAttrString(items, "keys");
-    if (method == NULL) {
-        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
-            return -1;
-        }
-        PyErr_Clear();
-        return store_pairs(self, items, how);
+    if (PyDict_CheckExact(items) || PyObject_TypeCheck(items, self->state->cache_type)) {
+        PyObject *pairs =
+            PyMapping_Items(items); /* no uses of a cache, and nothing can be missing */
+        int done = pairs == NULL ? -1 : store_pairs(self, pairs, how);
+        Py_XDECREF(pairs);
+        return done;
     }
-    Py_DECREF(method);
-    PyObject *pairs = PyMapping_Items(items);
-    int done = pairs == NULL ? -1 : store_pairs(self, pairs, how);
-    Py_XDECREF(pairs);
-    return done;
+    PyObject *method = PyObject_GetAttr(items, self->state->names.keys);
+    if (method == NULL && !PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        return -1;
+    }
+    PyErr_Clear();
+    Py_XDECREF(method);
+    return method == NULL ? store_pairs(self, items, how) : store_mapping(self, items, how);
 }
 
 PyObject *

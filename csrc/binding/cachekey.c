@@ -65,7 +65,7 @@ make_room(struct cxb_probe *probe)
         return 0;
     }
     bool is_first = probe->known == probe->first;
-    size_t size = 2 * probe->room * sizeof *probe->known;
+    size_t size = (size_t)2 * probe->room * sizeof *probe->known;
     struct cxb_answer *more = PyMem_Realloc(is_first ? NULL : probe->known, size);
     if (more == NULL) {
         PyErr_NoMemory();

@@ -49,7 +49,7 @@ static void
 halve(struct cx_policy *policy)
 {
     struct cx_chain *chains = policy->chains;
-    for (unsigned i = 0; i < CHAINS / 2; i++) {
+    for (size_t i = 0; i < CHAINS / 2; i++) {
         join(policy, &chains[2 * i], &chains[2 * i + 1]);
         chains[i] = chains[2 * i];
     }
