@@ -65,7 +65,7 @@ static void
 empty_wheel(struct cx_cache *cache)
 {
     if (cache->wheel != NULL) {
-        cx_wheel_init(cache->wheel, cache->wheel->tick << CX_WHEEL_TICK);
+        cx_wheel_init(cache->wheel, cache->wheel->tick * (INT64_C(1) << CX_WHEEL_TICK));
     }
 }
 
@@ -139,7 +139,9 @@ cx_cache_plan(const struct cx_cache *cache, const struct cx_put *put, struct cx_
     uint32_t most = cache->maxsize < CX_ENTRIES_MOST ? (uint32_t)cache->maxsize : CX_ENTRIES_MOST;
     bool lacks_wheel = (columns & CX_WHEN) && cache->wheel == NULL;
     bool wants_entries = lacks_slot || (columns & ~cx_entries_columns(e));
-    if (CX_LIKELY(!wants_entries && !lacks_wheel)) {
+    bool has_memory = kind->has_ghosts || kind->has_sketch;
+    if (CX_LIKELY(!wants_entries && !lacks_wheel) &&
+        (!has_memory || cache->policy.memory.capacity >= capacity)) {
         return false;
     }
     *room = (struct cx_room){.now = put->now, .wants_entries = wants_entries};
@@ -148,8 +150,7 @@ cx_cache_plan(const struct cx_cache *cache, const struct cx_put *put, struct cx_
         cx_entries_plan(e, columns, most, &room->growth);
         capacity = room->growth.arrays.capacity;
     }
-    room->wants_memory =
-        (kind->has_ghosts || kind->has_sketch) && cache->policy.memory.capacity < capacity;
+    room->wants_memory = has_memory && cache->policy.memory.capacity < capacity;
     room->memory.capacity = capacity;
     room->wants_wheel = lacks_wheel;
     return true;

@@ -12,7 +12,7 @@
 
 #define CHAINS 64
 #define USES 6          /* bits of `number`; the others count halvings */
-#define FEWEST_USES 640 /* between halvings */
+#define FEWEST_USES 64 /* between halvings */
 
 static unsigned
 uses_of(const struct cx_policy *policy, uint32_t at)

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FEWEST_GHOSTS 32 /* entries; a smaller cache has none */
-
 const struct cx_policy_kind *
 cx_policy_named(const char *name, size_t length)
 {
@@ -55,9 +53,10 @@ bool
 cx_memory_allocate(struct cx_memory *memory, const struct cx_policy_kind *kind, uint32_t capacity)
 {
     *memory = (struct cx_memory){.capacity = capacity};
-    /* As many ghosts as the main chain has entries, nine tenths. */
-    bool ok = !kind->has_ghosts || capacity < FEWEST_GHOSTS ||
-              cx_ghost_allocate(&memory->ghost, (uint32_t)((uint64_t)capacity * 9 / 10));
+    /* As many ghosts as the main chain has entries, nine tenths.  A cache of a few entries has them
+     * too: without, s3fifo hits 36 % where it hits 94 %, of 31 entries when the keys change. */
+    bool ok = !kind->has_ghosts ||
+              cx_ghost_allocate(&memory->ghost, (uint32_t)((uint64_t)capacity * 9 / 10 + 1));
     ok = ok && (!kind->has_sketch || cx_sketch_allocate(&memory->sketch, capacity));
     if (!ok) {
         cx_memory_free(memory);

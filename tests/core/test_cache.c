@@ -349,9 +349,19 @@ skewed(struct rng *rng, uint64_t i)
     return r < 500 ? rng_below(rng, 600) : r < 700 ? 1000 + rng_below(rng, 6000) : 10000 + i;
 }
 
+/* Fewer keys than fit, and after a while as many others. */
+static uint64_t
+few(struct rng *rng, uint64_t i)
+{
+    return i / 1000 * 100 + rng_below(rng, 24);
+}
+
 static void
 test_hit_ratios(void)
 {
+    for (int i = 0; i < POLICIES; i++) {
+        CHECK(ratio(names[i], 31, few, 20000) > (strcmp(names[i], "lfu") == 0 ? 400 : 800));
+    }
     CHECK(ratio("sieve", 1000, soon_or_never, 100000) > 300);
     CHECK(ratio("s3fifo", 1000, soon_or_never, 100000) > 300);
     CHECK(ratio("tinylfu", 1000, soon_or_never, 100000) > 300);
