@@ -89,23 +89,30 @@ cxb_map_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
+struct visitor {
+    visitproc visit;
+    void *arg;
+};
+
+static int
+visit_one(void *object, void *arg)
+{
+    const struct visitor *visitor = arg;
+    return visitor->visit((PyObject *)object, visitor->arg);
+}
+
 /* No lock: nobody else runs Python code now, and the core is whole whenever Python code can run. */
 int
 cxb_map_traverse(MapObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
-    struct cx_map_table *t = self->core.stripes == NULL ? NULL : cx_load_relaxed(&self->core.table);
-    for (; t != NULL; t = cx_load_relaxed(&t->next)) {
-        for (uint64_t b = 0; b < cx_map_buckets(t); b++) {
-            struct cx_map_node *node = cx_load_relaxed(&t->bucket[b]);
-            for (; node != NULL && node != CX_MAP_MOVED; node = cx_load_relaxed(&node->next)) {
-                Py_VISIT((PyObject *)node->key);
-                Py_VISIT((PyObject *)cx_load_relaxed(&node->value));
-            }
-        }
-    }
     Py_VISIT(self->flights);
-    return 0;
+    if (self->core.stripes == NULL) {
+        return 0;
+    }
+    struct visitor visitor = {visit, arg};
+    int answer = cx_map_visit_tables(cx_load_relaxed(&self->core.table), visit_one, &visitor);
+    return answer != 0 ? answer : cx_map_visit_waiting(&self->core, visit_one, &visitor);
 }
 
 int

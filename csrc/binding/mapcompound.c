@@ -117,13 +117,17 @@ merge(MapObject *self, PyObject *const *args, Py_ssize_t nargs)
     return is_pair("merge", nargs, 3) ? take_step(self, args[0], step_merge, args) : NULL;
 }
 
+/* args: key, delta, default or NULL for 0 */
 static PyObject *
 step_add(MapObject *self, PyObject *old, PyObject *const *args)
 {
     (void)self;
-    return old == CXB_ABSENT && args[2] == NULL
-               ? Py_NewRef(args[1]) /* 0 + delta */
-               : PyNumber_Add(old == CXB_ABSENT ? args[2] : old, args[1]);
+    if (old != CXB_ABSENT || args[2] != NULL) {
+        return PyNumber_Add(old != CXB_ABSENT ? old : args[2], args[1]);
+    }
+    PyObject *zero = PyLong_FromLong(0), *sum = zero == NULL ? NULL : PyNumber_Add(zero, args[1]);
+    Py_XDECREF(zero);
+    return sum;
 }
 
 static PyObject *
@@ -133,9 +137,6 @@ add(MapObject *self, PyObject *const *args, Py_ssize_t nargs)
         return PyErr_Format(PyExc_TypeError, "add() takes 2 or 3 arguments (%zd given)", nargs);
     }
     PyObject *all[3] = {args[0], args[1], nargs == 3 ? args[2] : NULL};
-    if (all[2] == NULL && !PyNumber_Check(all[1])) {
-        return PyErr_Format(PyExc_TypeError, "'delta' must be a number, not %R", all[1]);
-    }
     return take_step(self, all[0], step_add, all);
 }
 

@@ -72,27 +72,30 @@ pins_grow(struct pins *p)
     return 0;
 }
 
-/* Compares what has not been, and makes room for what was wanted: 0, or -1 with an exception.  Runs
- * Python.  *equal: the pin that is the key's, or NULL. */
+/* Compares what has not been, up to one that is equal, and makes room for what was wanted: 0, or -1 with
+ * an exception.  Runs Python.  *equal: that one, or NULL.  One that was found equal before is no answer: a
+ * writer who comes again has not found it any more. */
 static CX_COLD int
 pins_compare(struct pins *p, PyObject *key, struct cx_map_pin **equal)
 {
-    *equal = NULL;
-    for (uint32_t i = 0; i < p->core.count; i++) {
+    uint32_t found = UINT32_MAX;
+    for (uint32_t i = 0; i < p->core.count && found == UINT32_MAX; i++) {
         struct cx_map_pin *pin = &p->core.list[i];
         if (pin->is_same < 0) {
             /* As dict has it: what is stored stands on the left. */
-            pin->is_same = PyObject_RichCompareBool((PyObject *)pin->key, key, Py_EQ);
-        }
-        if (pin->is_same < 0) {
-            return -1;
-        }
-        if (pin->is_same == 1) {
-            *equal = pin;
-            return 0;
+            int is_same = PyObject_RichCompareBool((PyObject *)pin->key, key, Py_EQ);
+            if (is_same < 0) {
+                return -1;
+            }
+            pin->is_same = is_same;
+            found = is_same ? i : UINT32_MAX;
         }
     }
-    return p->core.wanted > 0 ? pins_grow(p) : 0;
+    if (p->core.wanted > 0 && pins_grow(p) < 0) {
+        return -1;
+    }
+    *equal = found == UINT32_MAX ? NULL : &p->core.list[found];
+    return 0;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */

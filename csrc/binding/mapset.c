@@ -34,6 +34,35 @@ set_init(MapObject *self, PyObject *args, PyObject *kwargs)
     return items == NULL ? 0 : update(self, items);
 }
 
+/* What an item is looked up as: a set, which has no hash, as a frozenset, as the built-in set has it. */
+static PyObject *
+as_hashable(MapObject *self, PyObject *item)
+{
+    bool is_set = PySet_Check(item) || PyObject_TypeCheck(item, self->state->mapset_type);
+    return CX_LIKELY(!is_set) || Py_TYPE(item)->tp_hash != PyObject_HashNotImplemented
+               ? Py_NewRef(item)
+               : PyFrozenSet_New(item);
+}
+
+static int
+set_contains(MapObject *self, PyObject *item)
+{
+    PyObject *key = as_hashable(self, item);
+    int found = key == NULL ? -1 : cxb_map_contains(self, key);
+    Py_XDECREF(key);
+    return found;
+}
+
+/* 1, 0 it was not there, -1 with an exception */
+static int
+take_out(MapObject *self, PyObject *item)
+{
+    PyObject *key = as_hashable(self, item);
+    int done = key == NULL ? -1 : cxb_map_write(self, key, CXB_ENTRY, NULL, CXB_ABSENT, NULL);
+    Py_XDECREF(key);
+    return done;
+}
+
 static PyObject *
 set_add(MapObject *self, PyObject *item)
 {
@@ -51,14 +80,13 @@ set_add_if_absent(MapObject *self, PyObject *item)
 static PyObject *
 set_discard(MapObject *self, PyObject *item)
 {
-    return cxb_map_write(self, item, CXB_ENTRY, NULL, CXB_ABSENT, NULL) < 0 ? NULL
-                                                                            : Py_NewRef(Py_None);
+    return take_out(self, item) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
 set_remove(MapObject *self, PyObject *item)
 {
-    int done = cxb_map_write(self, item, CXB_ENTRY, NULL, CXB_ABSENT, NULL);
+    int done = take_out(self, item);
     if (done == 0) {
         PyObject *argument = PyTuple_Pack(1, item); /* a tuple is one argument, too */
         if (argument != NULL) {
@@ -150,7 +178,7 @@ static PyType_Slot set_slots[] = {
     {Py_tp_members, cxb_map_members},
     {Py_tp_hash, PyObject_HashNotImplemented},
     {Py_sq_length, cxb_map_length},
-    {Py_sq_contains, cxb_map_contains},
+    {Py_sq_contains, set_contains},
     {Py_tp_traverse, cxb_map_traverse},
     {Py_tp_clear, cxb_map_tp_clear},
     {Py_tp_dealloc, cxb_map_dealloc},

@@ -145,19 +145,23 @@ cx_map_leave(struct cx_map_op *op)
 
 #if !CX_WITH_GIL
 
-/* The batch that was just sealed can most often be released now. */
+/* What has just been sealed can most often be released now: appends it to the waste.  `s` is one
+ * stripe, or NULL for all. */
 static CX_COLD void
-collect(struct cx_map_op *op)
+collect(struct cx_map *m, struct cx_map_stripe *s, struct cx_map_waste *waste)
 {
-    struct cx_batch **end = &op->waste.ripe;
+    struct cx_map_stripe *last = s != NULL ? s : &m->stripes[cx_map_stripe_count(m) - 1];
+    struct cx_batch **end = &waste->ripe;
     (void)cx_rcu_try_advance();
     (void)cx_rcu_try_advance();
-    while (*end != NULL) {
-        end = &(*end)->next;
+    for (s = s != NULL ? s : m->stripes; s <= last; s++) {
+        while (*end != NULL) {
+            end = &(*end)->next;
+        }
+        cx_guard_take(&s->guard);
+        *end = cx_limbo_take(&s->limbo);
+        cx_guard_release(&s->guard);
     }
-    cx_guard_take(&op->stripe->guard);
-    *end = cx_limbo_take(&op->stripe->limbo);
-    cx_guard_release(&op->stripe->guard);
 }
 
 #endif
@@ -170,7 +174,7 @@ cx_map_settle(struct cx_map_op *op)
     }
 #if !CX_WITH_GIL
     if (CX_UNLIKELY(op->is_due)) {
-        collect(op);
+        collect(op->map, op->stripe, &op->waste);
     }
     if (CX_UNLIKELY(op->is_idle)) {
         cx_map_help(op->map, op->stripe, &op->waste);
@@ -230,17 +234,12 @@ leave_all(struct cx_map *m)
 bool
 cx_map_clear(struct cx_map *m)
 {
-    struct cx_map_op op = {.map = m, .stripe = &m->stripes[0]};
     struct cx_map_table *empty = cx_map_table_new(m->largest_shift, 0, cx_map_stripe_count(m)), *t;
-#if !CX_WITH_GIL
-    op.room = cx_batch_new();
-    if (op.room == NULL) {
+    struct cx_map_waste waste = {.node = NULL};
+    struct cx_batch *room = CX_WITH_GIL ? NULL : cx_batch_new();
+    if (empty == NULL || (!CX_WITH_GIL && room == NULL)) {
         free(empty);
-        return false;
-    }
-#endif
-    if (empty == NULL) {
-        free(op.room);
+        free(room);
         return false;
     }
     enter_all(m);
@@ -250,18 +249,20 @@ cx_map_clear(struct cx_map *m)
     for (uint32_t i = 0; i < cx_map_stripe_count(m); i++) {
         cx_store_relaxed(&m->stripes[i].count, 0);
     }
-#if !CX_WITH_GIL
-    if (!cx_limbo_has_room(&op.stripe->limbo, 1)) {
-        cx_limbo_open(&op.stripe->limbo, op.room);
-        op.room = NULL;
+    if (!CX_WITH_GIL && !cx_limbo_has_room(&m->stripes[0].limbo, 1)) {
+        cx_limbo_open(&m->stripes[0].limbo, room);
+        room = NULL;
     }
-#endif
-    cx_map_retire(op.stripe, &op.waste, CX_MAP_TABLES, t, CX_LIMBO_WEIGHT);
-#if !CX_WITH_GIL
-    op.is_due = cx_limbo_seal_if_due(&op.stripe->limbo);
-#endif
+    cx_map_retire(&m->stripes[0], &waste, CX_MAP_TABLES, t, CX_LIMBO_WEIGHT);
+    for (uint32_t i = 0; i < cx_map_stripe_count(m); i++) {
+        cx_limbo_seal(&m->stripes[i].limbo);
+    }
     leave_all(m);
-    cx_map_settle(&op);
+    free(room);
+#if !CX_WITH_GIL
+    collect(m, NULL, &waste);
+#endif
+    cx_map_release(m->hooks, &waste);
     return true;
 }
 

@@ -112,6 +112,60 @@ cx_map_release(const struct cx_map_hooks *hooks, struct cx_map_waste *waste)
     batches_release(hooks, w.ripe);
 }
 
+/* --- what is held ----------------------------------------------------------------------------- */
+
+int
+cx_map_visit_tables(const struct cx_map_table *t, int (*visit)(void *object, void *arg), void *arg)
+{
+    int answer = 0;
+    for (; t != NULL; t = cx_load_relaxed(&t->next)) {
+        for (uint64_t b = 0; b < cx_map_buckets(t); b++) {
+            struct cx_map_node *node = cx_load_relaxed(&t->bucket[b]);
+            for (; node != NULL && node != CX_MAP_MOVED; node = cx_load_relaxed(&node->next)) {
+                void *value = cx_load_relaxed(&node->value);
+                if ((answer = visit(node->key, arg)) != 0 ||
+                    (value != NULL && (answer = visit(value, arg)) != 0)) {
+                    return answer;
+                }
+            }
+        }
+    }
+    return 0;
+}
+
+static int
+visit_item(void *item, int (*visit)(void *object, void *arg), void *arg)
+{
+    void *pointer = (void *)((uintptr_t)item & ~(uintptr_t)3);
+    switch ((enum cx_map_kind)((uintptr_t)item & 3)) {
+    case CX_MAP_OBJECT:
+        return visit(pointer, arg);
+    case CX_MAP_NODE:
+        return visit(((struct cx_map_node *)pointer)->key, arg);
+    case CX_MAP_TABLES:
+        return cx_map_visit_tables(pointer, visit, arg);
+    default:
+        return 0;
+    }
+}
+
+int
+cx_map_visit_waiting(const struct cx_map *m, int (*visit)(void *object, void *arg), void *arg)
+{
+    int answer = 0;
+    for (uint32_t i = 0; i < cx_map_stripe_count(m); i++) {
+        const struct cx_limbo *limbo = &m->stripes[i].limbo;
+        const struct cx_batch *batch = limbo->first != NULL ? limbo->first : limbo->open;
+        while (batch != NULL && answer == 0) {
+            for (uint32_t k = 0; k < cx_load_relaxed(&batch->count) && answer == 0; k++) {
+                answer = visit_item(batch->item[k], visit, arg);
+            }
+            batch = batch == limbo->open ? NULL : batch != limbo->last ? batch->next : limbo->open;
+        }
+    }
+    return answer;
+}
+
 /* --- moving ---------------------------------------------------------------------------------- */
 
 /* All buckets of all stripes are in the next table. */

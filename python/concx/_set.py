@@ -74,23 +74,23 @@ class ConcurrentSet(SetBase[_T]):
             if not self.add_if_absent(item):
                 self.discard(item)
 
-    def union(self, *others: Iterable[Any]) -> Self:
+    def union(self, *others: Iterable[Any]) -> ConcurrentSet[Any]:
         """A set with the items of all."""
         made = self.copy()
         made.update(*others)
         return made
 
-    def intersection(self, *others: Iterable[Any]) -> Self:
+    def intersection(self, *others: Iterable[Any]) -> ConcurrentSet[Any]:
         """A set with what is in all."""
-        return self._like(self.snapshot().intersection(*_elements(*others)))
+        return ConcurrentSet(self.snapshot().intersection(*_elements(*others)))
 
-    def difference(self, *others: Iterable[Any]) -> Self:
+    def difference(self, *others: Iterable[Any]) -> ConcurrentSet[Any]:
         """A set with what is in no other."""
-        return self._like(self.snapshot().difference(*_elements(*others)))
+        return ConcurrentSet(self.snapshot().difference(*_elements(*others)))
 
-    def symmetric_difference(self, other: Iterable[Any], /) -> Self:
+    def symmetric_difference(self, other: Iterable[Any], /) -> ConcurrentSet[Any]:
         """A set with what is in one of the two."""
-        return self._like(self.snapshot().symmetric_difference(*_elements(other)))
+        return ConcurrentSet(self.snapshot().symmetric_difference(*_elements(other)))
 
     def isdisjoint(self, other: Iterable[Any], /) -> bool:
         """Whether nothing is in both."""
@@ -104,28 +104,15 @@ class ConcurrentSet(SetBase[_T]):
         """Whether all of the other is in it."""
         return self.snapshot().issuperset(*_elements(other))
 
-    def copy(self) -> Self:
-        """A set of the same class with what was there at one instant."""
-        return self._like(self.snapshot())
-
-    __copy__ = copy
+    def copy(self) -> ConcurrentSet[Any]:
+        """A set with what was there at one instant."""
+        return ConcurrentSet(self.snapshot())
 
     def stats(self) -> MapStats:
         """Size, buckets, migrations, what waits to be freed; lookups if counted."""
         from concx.map import MapStats
 
         return MapStats(*self._stats())
-
-    def _like(self, items: Iterable[Any]) -> Self:
-        return type(self)(items)
-
-    def __contains__(self, item: object) -> bool:
-        try:
-            return super().__contains__(item)
-        except TypeError:
-            if isinstance(item, (set, SetBase)):  # as set has it: looked up as a frozenset
-                return super().__contains__(frozenset(item))
-            raise
 
     def __eq__(self, other: object) -> bool:
         return self.snapshot() == _elements(other)[0] if isinstance(other, _SETS) else NotImplemented
@@ -144,22 +131,22 @@ class ConcurrentSet(SetBase[_T]):
     def __gt__(self, other: Set[Any]) -> bool:
         return self.snapshot() > _elements(other)[0] if isinstance(other, _SETS) else NotImplemented
 
-    def __or__(self, other: Set[Any]) -> Self:
+    def __or__(self, other: Set[Any]) -> ConcurrentSet[Any]:
         return self.union(other) if isinstance(other, _SETS) else NotImplemented
 
-    def __and__(self, other: Set[Any]) -> Self:
+    def __and__(self, other: Set[Any]) -> ConcurrentSet[Any]:
         return self.intersection(other) if isinstance(other, _SETS) else NotImplemented
 
-    def __sub__(self, other: Set[Any]) -> Self:
+    def __sub__(self, other: Set[Any]) -> ConcurrentSet[Any]:
         return self.difference(other) if isinstance(other, _SETS) else NotImplemented
 
-    def __xor__(self, other: Set[Any]) -> Self:
+    def __xor__(self, other: Set[Any]) -> ConcurrentSet[Any]:
         return self.symmetric_difference(other) if isinstance(other, _SETS) else NotImplemented
 
     __ror__, __rand__, __rxor__ = __or__, __and__, __xor__
 
-    def __rsub__(self, other: Set[Any]) -> Self:
-        return self._like(_elements(other)[0] - self.snapshot()) if isinstance(other, _SETS) else NotImplemented
+    def __rsub__(self, other: Set[Any]) -> ConcurrentSet[Any]:
+        return ConcurrentSet(_elements(other)[0] - self.snapshot()) if isinstance(other, _SETS) else NotImplemented
 
     def __ior__(self, other: Set[Any]) -> Self:
         if not isinstance(other, _SETS):
@@ -185,13 +172,16 @@ class ConcurrentSet(SetBase[_T]):
         self.symmetric_difference_update(other)
         return self
 
-    @recursive_repr(fillvalue="ConcurrentSet(...)")
-    def __repr__(self) -> str:
-        items = list(self)
-        return f"{type(self).__name__}({{{', '.join(map(repr, items))}}})" if items else f"{type(self).__name__}()"
+    @recursive_repr()
+    def _items_repr(self) -> str:
+        items = ", ".join(map(repr, self))
+        return f"{{{items}}}" if items else ""
 
-    def __reduce__(self) -> tuple[type[Self], tuple[list[_T]]]:
-        return (type(self), (list(self.snapshot()),))
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._items_repr()})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (list(self.snapshot()),), self.__getstate__())
 
 
 bind_methods(ConcurrentSet)

@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 from collections.abc import (
-    Callable,
     ItemsView,
     Iterable,
     Iterator,
@@ -23,7 +22,7 @@ from collections.abc import (
 )
 from dataclasses import dataclass
 from reprlib import recursive_repr
-from typing import Any, Final, NoReturn, Self, TypeVar, cast
+from typing import Any, NoReturn, Self, TypeVar, cast
 
 from concx._core import MISSING, MapBase, bind_methods
 from concx._set import ConcurrentSet
@@ -32,7 +31,6 @@ __all__ = ["MISSING", "ConcurrentDict", "ConcurrentSet", "MapStats"]
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
-_T = TypeVar("_T")
 _K2 = TypeVar("_K2")
 _V2 = TypeVar("_V2")
 
@@ -154,11 +152,9 @@ class ConcurrentDict(MapBase[_K, _V]):
         if kwargs:
             self._update(kwargs)
 
-    def copy(self) -> Self:
-        """A map of the same class with what was there at one instant."""
-        return type(self)(self)
-
-    __copy__ = copy
+    def copy(self) -> ConcurrentDict[_K, _V]:
+        """A `ConcurrentDict` with what was there at one instant."""
+        return ConcurrentDict(self)
 
     @classmethod
     def fromkeys(cls, iterable: Iterable[Any], value: Any = None, /) -> Self:
@@ -184,9 +180,12 @@ class ConcurrentDict(MapBase[_K, _V]):
 
     __hash__ = None  # type: ignore[assignment]
 
-    @recursive_repr(fillvalue="ConcurrentDict(...)")
+    @recursive_repr()
+    def _items_repr(self) -> str:
+        return repr(self.snapshot())
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.snapshot()!r})"
+        return f"{type(self).__name__}({self._items_repr()})"
 
     def __or__(self, other: Mapping[_K2, _V2]) -> ConcurrentDict[_K | _K2, _V | _V2]:
         if not isinstance(other, (MapBase, dict)):
@@ -198,7 +197,7 @@ class ConcurrentDict(MapBase[_K, _V]):
     def __ror__(self, other: Mapping[_K2, _V2]) -> ConcurrentDict[_K | _K2, _V | _V2]:
         if not isinstance(other, dict):
             return NotImplemented
-        made = cast("ConcurrentDict[_K | _K2, _V | _V2]", type(self)(other))
+        made = cast("ConcurrentDict[_K | _K2, _V | _V2]", ConcurrentDict(other))
         made._update(self)
         return made
 
@@ -206,8 +205,8 @@ class ConcurrentDict(MapBase[_K, _V]):
         self._update(other)
         return self
 
-    def __reduce__(self) -> tuple[type[Self], tuple[dict[_K, _V]]]:
-        return (type(self), (self.snapshot(),))
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.snapshot(),), self.__getstate__())
 
 
 bind_methods(ConcurrentDict)

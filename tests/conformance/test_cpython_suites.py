@@ -18,6 +18,7 @@ EXPECTED = {
     "futures": 30,
     "pool": 60,
     "asyncio": 20,
+    "map": 125,
 }
 
 
@@ -32,6 +33,7 @@ EXPECTED = {
         ("pool", ()),
         ("pool", ("--std-wait",)),
         ("asyncio", ()),
+        ("map", ()),
     ],
     ids=[
         "test_queue",
@@ -41,6 +43,7 @@ EXPECTED = {
         "test_concurrent_futures-pool",
         "test_concurrent_futures-pool-std-wait",
         "test_asyncio-pool",
+        "mapping_tests-test_set",
     ],
 )
 def test_cpython(
