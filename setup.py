@@ -4,6 +4,7 @@ Switches, read from the environment:
     CONCX_DEBUG=1                    no optimisation, C assertions on
     CONCX_WERROR=1                   warnings are errors
     CONCX_SANITIZE=thread|address    instrumented (address brings undefined behaviour along)
+    CONCX_URCU=1                     readers and grace periods of liburcu, not of csrc/core/rcu.c
 """
 
 import os
@@ -46,6 +47,12 @@ def extension() -> Extension:
         macros.append(("CX_WITH_GIL", "1"))
     if version := liburcu_version():
         macros.append(("CX_URCU_VERSION", f'"{version}"'))
+    libraries = []
+    if os.environ.get("CONCX_URCU"):
+        if not version:
+            raise SystemExit("CONCX_URCU is set, but pkg-config knows no liburcu-bp")
+        macros.append(("CX_WITH_URCU", "1"))
+        libraries.append("urcu-bp")
     return Extension(
         "concx._core",
         sources=sorted(glob("csrc/core/*.c") + glob("csrc/binding/*.c")),
@@ -54,6 +61,7 @@ def extension() -> Extension:
         define_macros=macros,
         extra_compile_args=flags,
         extra_link_args=link,
+        libraries=libraries,
     )
 
 

@@ -130,8 +130,8 @@ cxb_map_dealloc(MapObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    Py_TRASHCAN_BEGIN(self, cxb_map_dealloc)
-    if (self->weakrefs != NULL) {
+    Py_TRASHCAN_BEGIN(self, cxb_map_dealloc) if (self->weakrefs != NULL)
+    {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
     Py_CLEAR(self->flights);

@@ -80,7 +80,6 @@ PyObject *cxb_map_stats(MapObject *self, PyObject *unused);
 PyObject *cxb_map_sizeof(MapObject *self, PyObject *unused);
 extern PyMemberDef cxb_map_members[];
 
-#define CXB_MAP_FLAGS                                                                              \
-    (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC)
+#define CXB_MAP_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC)
 
 #endif

@@ -30,11 +30,11 @@ compare_and_set(MapObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (!is_pair("compare_and_set", nargs, 3)) {
         return NULL;
     }
-    PyObject *key = args[0], *expected = or_absent(self, args[1]), *value = or_absent(self, args[2]);
+    PyObject *key = args[0], *expected = or_absent(self, args[1]),
+             *value = or_absent(self, args[2]);
     if (expected == CXB_ABSENT) {
-        int done = value == CXB_ABSENT
-                       ? cxb_map_contains(self, key)
-                       : cxb_map_write(self, key, CXB_NOTHING, NULL, value, NULL);
+        int done = value == CXB_ABSENT ? cxb_map_contains(self, key)
+                                       : cxb_map_write(self, key, CXB_NOTHING, NULL, value, NULL);
         return done < 0 ? NULL : PyBool_FromLong(value == CXB_ABSENT ? !done : done);
     }
     PyObject *exactly = Py_NewRef(expected), *there;
@@ -75,8 +75,8 @@ take_step(MapObject *self, PyObject *key, step *take, PyObject *const *args)
         PyObject *given = or_absent(self, value);
         int done = old == CXB_ABSENT && given == CXB_ABSENT
                        ? !cxb_map_contains(self, key)
-                       : cxb_map_write(self, key, old == CXB_ABSENT ? CXB_NOTHING : CXB_EXACTLY, old,
-                                       given, &there);
+                       : cxb_map_write(self, key, old == CXB_ABSENT ? CXB_NOTHING : CXB_EXACTLY,
+                                       old, given, &there);
         if (done != 0) {
             Py_XDECREF(old);
             Py_XDECREF(done < 0 ? NULL : there);
@@ -156,7 +156,8 @@ static PyObject *
 get_many(MapObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     if (nargs < 1 || nargs > 2) {
-        return PyErr_Format(PyExc_TypeError, "get_many() takes 1 or 2 arguments (%zd given)", nargs);
+        return PyErr_Format(PyExc_TypeError, "get_many() takes 1 or 2 arguments (%zd given)",
+                            nargs);
     }
     PyObject *iterator = PyObject_GetIter(args[0]), *key, *value;
     PyObject *list = iterator == NULL ? NULL : PyList_New(0);
@@ -186,7 +187,8 @@ PyMethodDef cxb_map_compound[] = {
          "`expected`: there is no value; as `new`: remove the key.")},
     {"compute", FAST(compute),
      DOC("compute($self, key, fn, /)\n--\n\nMake ``fn(value)`` the value of `key`, and return "
-         "it.\n\n`fn` gets MISSING if there is no value; if it returns MISSING, the key is removed. "
+         "it.\n\n`fn` gets MISSING if there is no value; if it returns MISSING, the key is "
+         "removed. "
          "It is called again if another thread has changed the value meanwhile, so it must have no "
          "other effect.")},
     {"compute_if_absent", FAST(compute_if_absent),
@@ -196,14 +198,16 @@ PyMethodDef cxb_map_compound[] = {
          "asks for its own key, or for one whose factory waits for this one, gets RuntimeError.")},
     {"merge", FAST(merge),
      DOC("merge($self, key, value, fn, /)\n--\n\nSet `key` to `value`, or to ``fn(old, value)`` if "
-         "it has a value; return the new one.\n\n`fn` is called again if another thread has changed "
+         "it has a value; return the new one.\n\n`fn` is called again if another thread has "
+         "changed "
          "the value meanwhile; MISSING as its result removes the key.")},
     {"add", FAST(add),
      DOC("add($self, key, delta, default=0, /)\n--\n\nAdd `delta` to the value of `key`, which is "
          "`default` if there is none; return the sum.")},
     {"get_many", FAST(get_many),
      DOC("get_many($self, keys, default=None, /)\n--\n\nA list of the values of `keys`, in their "
-         "order, with `default` where there is none.\n\nEach is looked up by itself; faster than as "
+         "order, with `default` where there is none.\n\nEach is looked up by itself; faster than "
+         "as "
          "many calls.")},
     {NULL, NULL, 0, NULL},
 };

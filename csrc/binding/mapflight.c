@@ -39,9 +39,10 @@ static PyObject *
 flight_new(MapObject *self)
 {
     PyObject *thread = PyLong_FromUnsignedLong(PyThread_get_thread_ident());
-    PyObject *future = thread == NULL || cxb_future_prepare(self->state) < 0
-                           ? NULL
-                           : (PyObject *)cxb_future_alloc(self->state, self->state->futurebase_type);
+    PyObject *future =
+        thread == NULL || cxb_future_prepare(self->state) < 0
+            ? NULL
+            : (PyObject *)cxb_future_alloc(self->state, self->state->futurebase_type);
     PyObject *flight = future == NULL ? NULL : PyTuple_Pack(2, future, thread);
     Py_XDECREF(thread);
     Py_XDECREF(future);
@@ -82,7 +83,8 @@ wait_for(MapObject *self, PyObject *key, PyObject *flight, PyObject **value)
     int failed = closes_circle(self, flight, me);
     if (failed > 0) {
         PyErr_Format(PyExc_RuntimeError,
-                     "the factory of %R waits for itself: it asks for a key whose value it makes", key);
+                     "the factory of %R waits for itself: it asks for a key whose value it makes",
+                     key);
     }
     else if (failed == 0) {
         failed = cxb_future_await(FUTURE(flight), Py_None);

@@ -39,7 +39,8 @@ refill(MapIterObject *self)
             return -1;
         }
         self->room = room;
-        size_t count = cx_map_scan(&self->map->core, &self->cursor, &self->is_end, self->entries, room);
+        size_t count =
+            cx_map_scan(&self->map->core, &self->cursor, &self->is_end, self->entries, room);
         if (count > room) {
             PyMem_Free(self->entries);
             self->entries = NULL;
@@ -147,9 +148,12 @@ static PyMethodDef iter_methods[] = {
 };
 
 static PyType_Slot iter_slots[] = {
-    {Py_tp_iter, PyObject_SelfIter},  {Py_tp_iternext, iter_next},
-    {Py_tp_methods, iter_methods},    {Py_tp_traverse, iter_traverse},
-    {Py_tp_clear, iter_clear},        {Py_tp_dealloc, iter_dealloc},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, iter_next},
+    {Py_tp_methods, iter_methods},
+    {Py_tp_traverse, iter_traverse},
+    {Py_tp_clear, iter_clear},
+    {Py_tp_dealloc, iter_dealloc},
     {0, NULL},
 };
 

@@ -56,9 +56,8 @@ pins_grow(struct pins *p)
 {
     size_t room = 2 * ((size_t)p->core.count + p->core.wanted), size = room * sizeof *p->core.list;
     bool is_first = p->core.list == p->few;
-    struct cx_map_pin *list = room > UINT32_MAX
-                                  ? NULL
-                                  : PyMem_Realloc(is_first ? NULL : p->core.list, size);
+    struct cx_map_pin *list =
+        room > UINT32_MAX ? NULL : PyMem_Realloc(is_first ? NULL : p->core.list, size);
     if (list == NULL) {
         PyErr_NoMemory();
         return -1;
@@ -240,8 +239,8 @@ cxb_map_write_at(MapObject *self, PyObject *key, uint64_t hash, enum cxb_want wa
     struct cx_map_op op = {.map = &self->core, .hash = hash};
     int done;
     pins_init(&pins);
-    bool wants_node = !CX_WITH_GIL && value != NULL && want <= CXB_NOTHING &&
-                      seems_absent(self, key, op.hash);
+    bool wants_node =
+        !CX_WITH_GIL && value != NULL && want <= CXB_NOTHING && seems_absent(self, key, op.hash);
     for (;;) {
         if (wants_node && op.spare == NULL &&
             (op.spare = self->core.hooks->node_new(sizeof *op.spare)) == NULL) {

@@ -39,8 +39,10 @@ static PyMethodDef missing_methods[] = {
 };
 
 static PyType_Slot missing_slots[] = {
-    {Py_tp_repr, missing_repr},         {Py_tp_methods, missing_methods},
-    {Py_tp_traverse, missing_traverse}, {Py_tp_dealloc, missing_dealloc},
+    {Py_tp_repr, missing_repr},
+    {Py_tp_methods, missing_methods},
+    {Py_tp_traverse, missing_traverse},
+    {Py_tp_dealloc, missing_dealloc},
     {0, NULL},
 };
 

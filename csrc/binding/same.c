@@ -48,7 +48,8 @@ same_at(PyObject *a, PyObject *b, int depth)
     if (type == &PyTuple_Type) {
         return same_tuple(a, b, depth);
     }
-    return type == &PyBool_Type || type->tp_richcompare == PyBaseObject_Type.tp_richcompare ? 0 : -1;
+    return type == &PyBool_Type || type->tp_richcompare == PyBaseObject_Type.tp_richcompare ? 0
+                                                                                            : -1;
 }
 
 int

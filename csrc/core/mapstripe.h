@@ -110,7 +110,8 @@ void cx_map_retire(struct cx_map_stripe *s, struct cx_map_waste *waste, enum cx_
 
 /* Every reference that a table holds, or that waits for its grace period: for a caller that knows that
  * nobody is inside.  Stops at an answer that is not 0, and returns it. */
-int cx_map_visit_tables(const struct cx_map_table *t, int (*visit)(void *object, void *arg), void *arg);
+int cx_map_visit_tables(const struct cx_map_table *t, int (*visit)(void *object, void *arg),
+                        void *arg);
 int cx_map_visit_waiting(const struct cx_map *m, int (*visit)(void *object, void *arg), void *arg);
 
 /* Under no guard; what is dropped may come back to the map. */

@@ -85,7 +85,9 @@ NAMES = ["get", "get", "set", "set", "pop", "add", "add", "setdefault", "compare
 def record(make: Any, names: list[str], threads: int, seed: int) -> list[Op]:
     rng = random.Random(seed)
     m, numbers, ops = make(), itertools.count(1), []
-    programs = [[(rng.choice(names), rng.randrange(KEYS)) for _ in range(CALLS)] for _ in range(threads)]
+    programs = [
+        [(rng.choice(names), rng.randrange(KEYS)) for _ in range(CALLS)] for _ in range(threads)
+    ]
 
     def run(thread: int, program: list[tuple[str, int]]) -> None:
         for name, key in program:

@@ -40,7 +40,9 @@ class DictMachine(RuleBasedStateMachine):
         super().__init__()
         self.m: ConcurrentDict[Any, int] = ConcurrentDict()
         self.d: dict[Any, int] = {}
-        self.walks: list[tuple[Any, set[Any], list[Any]]] = []  # iterator, what stayed, what it showed
+        self.walks: list[
+            tuple[Any, set[Any], list[Any]]
+        ] = []  # iterator, what stayed, what it showed
 
     @rule(key=KEYS, value=VALUES)
     def set(self, key: Any, value: int) -> None:
@@ -73,7 +75,11 @@ class DictMachine(RuleBasedStateMachine):
         self.d[key] = self.d.get(key, 0) + value
         assert self.m.add(key, value) == self.d[key]
 
-    @rule(key=KEYS, expected=st.one_of(VALUES, st.just(MISSING)), new=st.one_of(VALUES, st.just(MISSING)))
+    @rule(
+        key=KEYS,
+        expected=st.one_of(VALUES, st.just(MISSING)),
+        new=st.one_of(VALUES, st.just(MISSING)),
+    )
     def compare_and_set(self, key: Any, expected: Any, new: Any) -> None:
         matches = self.d.get(key, MISSING) == expected
         assert self.m.compare_and_set(key, expected, new) == matches
@@ -158,7 +164,10 @@ class SetMachine(RuleBasedStateMachine):
         other = set(items)
         assert (self.m <= other, self.m < other) == (self.s <= other, self.s < other)
         assert (self.m >= other, self.m > other) == (self.s >= other, self.s > other)
-        assert (self.m == other, self.m.isdisjoint(other)) == (self.s == other, self.s.isdisjoint(other))
+        assert (self.m == other, self.m.isdisjoint(other)) == (
+            self.s == other,
+            self.s.isdisjoint(other),
+        )
 
     @invariant()
     def same(self) -> None:
@@ -169,4 +178,6 @@ class SetMachine(RuleBasedStateMachine):
 
 TestDict = DictMachine.TestCase
 TestSet = SetMachine.TestCase
-TestDict.settings = TestSet.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestDict.settings = TestSet.settings = settings(
+    max_examples=60, stateful_step_count=50, deadline=None
+)

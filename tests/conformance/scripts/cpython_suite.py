@@ -214,9 +214,7 @@ def map_suite() -> list[unittest.TestCase] | None:
     set_subclass = type("Subclass", (ConcurrentSet,), {"__module__": __name__})
     globals()["Subclass"] = set_subclass
     kinds = [
-        case(
-            "ConcurrentDictTest", mapping_tests.TestHashMappingProtocol, type2test=ConcurrentDict
-        ),
+        case("ConcurrentDictTest", mapping_tests.TestHashMappingProtocol, type2test=ConcurrentDict),
         case(
             "ConcurrentDictSubclassTest",
             mapping_tests.BasicTestMappingProtocol,

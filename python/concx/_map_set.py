@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, MutableSet, Set
 from reprlib import recursive_repr
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from concx._core import SetBase, bind_methods
-
-if TYPE_CHECKING:
-    from concx.map import MapStats
+from concx._map_stats import MapStats
 
 _T = TypeVar("_T")
 _SETS = (SetBase, set, frozenset, Set)
@@ -18,8 +16,10 @@ _SETS = (SetBase, set, frozenset, Set)
 def _elements(*others: Iterable[Any]) -> list[Any]:
     """The sets to look into: those that are none are made sets once."""
     return [
-        other.snapshot() if isinstance(other, SetBase)
-        else other if isinstance(other, (set, frozenset))
+        other.snapshot()
+        if isinstance(other, SetBase)
+        else other
+        if isinstance(other, (set, frozenset))
         else set(other)
         for other in others
     ]
@@ -45,10 +45,6 @@ class ConcurrentSet(SetBase[_T]):
     """
 
     __slots__ = ()
-
-    def add_many(self, items: Iterable[_T], /) -> None:
-        """Add each of `items`."""
-        self._update(items)
 
     def update(self, *others: Iterable[_T]) -> None:
         """Add the items of all others."""
@@ -110,63 +106,75 @@ class ConcurrentSet(SetBase[_T]):
 
     def stats(self) -> MapStats:
         """Size, buckets, migrations, what waits to be freed; lookups if counted."""
-        from concx.map import MapStats
-
         return MapStats(*self._stats())
 
     def __eq__(self, other: object) -> bool:
-        return self.snapshot() == _elements(other)[0] if isinstance(other, _SETS) else NotImplemented
+        return (
+            self.snapshot() == _elements(other)[0] if isinstance(other, _SETS) else NotImplemented
+        )
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __le__(self, other: Set[Any]) -> bool:
+    def __le__(self, other: Any) -> bool:
         return self.issubset(other) if isinstance(other, _SETS) else NotImplemented
 
-    def __lt__(self, other: Set[Any]) -> bool:
-        return self.snapshot() < _elements(other)[0] if isinstance(other, _SETS) else NotImplemented
+    def __lt__(self, other: Any) -> bool:
+        return (
+            bool(self.snapshot() < _elements(other)[0])
+            if isinstance(other, _SETS)
+            else NotImplemented
+        )
 
-    def __ge__(self, other: Set[Any]) -> bool:
+    def __ge__(self, other: Any) -> bool:
         return self.issuperset(other) if isinstance(other, _SETS) else NotImplemented
 
-    def __gt__(self, other: Set[Any]) -> bool:
-        return self.snapshot() > _elements(other)[0] if isinstance(other, _SETS) else NotImplemented
+    def __gt__(self, other: Any) -> bool:
+        return (
+            bool(self.snapshot() > _elements(other)[0])
+            if isinstance(other, _SETS)
+            else NotImplemented
+        )
 
-    def __or__(self, other: Set[Any]) -> ConcurrentSet[Any]:
+    def __or__(self, other: Any) -> ConcurrentSet[Any]:
         return self.union(other) if isinstance(other, _SETS) else NotImplemented
 
-    def __and__(self, other: Set[Any]) -> ConcurrentSet[Any]:
+    def __and__(self, other: Any) -> ConcurrentSet[Any]:
         return self.intersection(other) if isinstance(other, _SETS) else NotImplemented
 
-    def __sub__(self, other: Set[Any]) -> ConcurrentSet[Any]:
+    def __sub__(self, other: Any) -> ConcurrentSet[Any]:
         return self.difference(other) if isinstance(other, _SETS) else NotImplemented
 
-    def __xor__(self, other: Set[Any]) -> ConcurrentSet[Any]:
+    def __xor__(self, other: Any) -> ConcurrentSet[Any]:
         return self.symmetric_difference(other) if isinstance(other, _SETS) else NotImplemented
 
     __ror__, __rand__, __rxor__ = __or__, __and__, __xor__
 
-    def __rsub__(self, other: Set[Any]) -> ConcurrentSet[Any]:
-        return ConcurrentSet(_elements(other)[0] - self.snapshot()) if isinstance(other, _SETS) else NotImplemented
+    def __rsub__(self, other: Any) -> ConcurrentSet[Any]:
+        return (
+            ConcurrentSet(_elements(other)[0] - self.snapshot())
+            if isinstance(other, _SETS)
+            else NotImplemented
+        )
 
-    def __ior__(self, other: Set[Any]) -> Self:
+    def __ior__(self, other: Any) -> Self:
         if not isinstance(other, _SETS):
             return NotImplemented
         self.update(other)
         return self
 
-    def __iand__(self, other: Set[Any]) -> Self:
+    def __iand__(self, other: Any) -> Self:
         if not isinstance(other, _SETS):
             return NotImplemented
         self.intersection_update(other)
         return self
 
-    def __isub__(self, other: Set[Any]) -> Self:
+    def __isub__(self, other: Any) -> Self:
         if not isinstance(other, _SETS):
             return NotImplemented
         self.difference_update(other)
         return self
 
-    def __ixor__(self, other: Set[Any]) -> Self:
+    def __ixor__(self, other: Any) -> Self:
         if not isinstance(other, _SETS):
             return NotImplemented
         self.symmetric_difference_update(other)
