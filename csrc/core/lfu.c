@@ -11,7 +11,7 @@
 #include "core/policy.h"
 
 #define CHAINS 64
-#define USES 6          /* bits of `number`; the others count halvings */
+#define USES 6         /* bits of `number`; the others count halvings */
 #define FEWEST_USES 64 /* between halvings */
 
 static unsigned
