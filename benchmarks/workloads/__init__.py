@@ -48,7 +48,17 @@ class Workload(Protocol):
 
 def workload(name: str) -> Workload:
     """The workload of a name."""
-    from workloads import atomics, boundedcaches, idle, loops, memory, native, pools, threads
+    from workloads import (
+        atomics,
+        boundedcaches,
+        idle,
+        loops,
+        memory,
+        native,
+        pools,
+        processes,
+        threads,
+    )
 
     known: dict[str, Workload] = {
         **threads.WORKLOADS,
@@ -59,5 +69,6 @@ def workload(name: str) -> Workload:
         **memory.WORKLOADS,
         **pools.WORKLOADS,
         **native.WORKLOADS,
+        **processes.WORKLOADS,
     }
     return known[name]

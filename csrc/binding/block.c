@@ -165,6 +165,20 @@ cxb_wait_after(struct cxb_later *later, struct cx_waiter *waiter, int64_t deadli
     }
 }
 
+enum cxb_wait
+cxb_wait_shared(const uint32_t *word, uint32_t expected, int64_t deadline)
+{
+    enum cx_status woken;
+    int64_t look = cx_deadline_after(LOOK_EVERY), until = look < deadline ? look : deadline;
+    Py_BEGIN_ALLOW_THREADS
+    woken = cx_park_shared(word, expected, until);
+    Py_END_ALLOW_THREADS
+    if ((woken == CX_INTR || is_main_thread()) && PyErr_CheckSignals() < 0) {
+        return CXB_ERROR;
+    }
+    return woken == CX_TIMEOUT && until == deadline ? CXB_TIMED_OUT : CXB_GRANTED;
+}
+
 /* Whether an event loop runs in this thread: blocking here freezes it. */
 static bool
 loop_runs_here(struct cxb_state *state)

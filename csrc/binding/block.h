@@ -45,6 +45,10 @@ struct cxb_waits {
     uint64_t on_loop; /* blocked in the thread of a running event loop */
 };
 
+/* Sleeps while *word is `expected`, a word that processes share: CXB_GRANTED look again, which is at
+ * least every CX_SHM_LOOK; CXB_TIMED_OUT; CXB_ERROR with a signal handler's exception. */
+enum cxb_wait cxb_wait_shared(const uint32_t *word, uint32_t expected, int64_t deadline);
+
 /* cxb_wait, with an account of it. */
 enum cxb_wait cxb_wait_counted(struct cxb_state *state, struct cx_waiter *waiter, int64_t deadline,
                                struct cxb_waits *waits);

@@ -17,6 +17,7 @@
 #include <structmember.h>
 #define Py_T_PYSSIZET T_PYSSIZET
 #define Py_READONLY READONLY
+#define Py_T_BOOL T_BOOL
 #endif
 
 /* The exception in flight, set aside and put back. */

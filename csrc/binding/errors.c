@@ -19,6 +19,19 @@ cxb_raise(struct cxb_state *state, enum cx_status status)
         break;
     case CX_INTR:
         break;
+    case CX_DIED:
+        PyErr_SetString(state->OwnerDied,
+                        "the process that held this lock has died; recover() frees it");
+        break;
+    case CX_DAMAGED:
+        PyErr_SetString(
+            state->SegmentDamaged,
+            "this shared memory is not what it should be: another program wrote into it, "
+            "or another version of concx made it");
+        break;
+    case CX_TOO_BIG:
+        PyErr_SetString(PyExc_ValueError, "a message has at most 32 GiB");
+        break;
     default:
         PyErr_Format(PyExc_SystemError, "concx: unexpected status %d", (int)status);
         break;

@@ -47,6 +47,10 @@ int cxb_map_write(MapObject *self, PyObject *key, enum cxb_want want, PyObject *
 int cxb_map_write_at(MapObject *self, PyObject *key, uint64_t hash, enum cxb_want want,
                      PyObject *expected, PyObject *value, PyObject **before);
 
+/* Adds an exact int to one that is there: 1 and the sum; 0: it is not as simple as that, and nothing was
+ * done; -1 with an exception. */
+int cxb_map_add_int(MapObject *self, PyObject *key, PyObject *delta, PyObject **sum);
+
 /* A new map of a type that has MapObject without entries. */
 MapObject *cxb_map_alloc(PyTypeObject *type, struct cxb_state *state, uint64_t capacity);
 

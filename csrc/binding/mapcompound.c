@@ -136,7 +136,11 @@ add(MapObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (nargs < 2 || nargs > 3) {
         return PyErr_Format(PyExc_TypeError, "add() takes 2 or 3 arguments (%zd given)", nargs);
     }
-    PyObject *all[3] = {args[0], args[1], nargs == 3 ? args[2] : NULL};
+    PyObject *all[3] = {args[0], args[1], nargs == 3 ? args[2] : NULL}, *sum = NULL;
+    int done = PyLong_CheckExact(args[1]) ? cxb_map_add_int(self, args[0], args[1], &sum) : 0;
+    if (CX_LIKELY(done != 0)) {
+        return sum;
+    }
     return take_step(self, all[0], step_add, all);
 }
 

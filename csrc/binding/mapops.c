@@ -279,3 +279,38 @@ cxb_map_write(MapObject *self, PyObject *key, enum cxb_want want, PyObject *expe
                ? -1
                : cxb_map_write_at(self, key, cxb_spread(hash), want, expected, value, before);
 }
+
+/* In one go: making an int neither runs Python nor leaves the interpreter, so it may be done under the
+ * guard, and nobody can come in between. */
+int
+cxb_map_add_int(MapObject *self, PyObject *key, PyObject *delta, PyObject **sum)
+{
+    struct cx_map_pins none = {.room = 0};
+    struct cx_map_op op = {.map = &self->core};
+    int overflow, done = 0;
+    long long n, change = PyLong_AsLongLongAndOverflow(delta, &overflow);
+    Py_hash_t hash = cxb_hash(key);
+    if (CX_UNLIKELY(hash == -1)) {
+        return -1;
+    }
+    op.hash = cxb_spread(hash);
+    if (overflow != 0 || !cx_map_begin(&op)) {
+        return 0;
+    }
+    if (cx_map_seek(&op, key, cxb_same, &none) && op.node != NULL) {
+        PyObject *there = cx_load_relaxed(&op.node->value);
+        if (PyLong_CheckExact(there)) {
+            n = PyLong_AsLongLongAndOverflow(there, &overflow);
+            if (overflow == 0 && !__builtin_add_overflow(n, change, &n)) {
+                *sum = PyLong_FromLongLong(n);
+                done = *sum == NULL ? -1 : 1;
+            }
+        }
+    }
+    if (done == 1) {
+        cx_map_replace(&op, Py_NewRef(*sum));
+    }
+    cx_map_leave(&op);
+    cx_map_settle(&op);
+    return done;
+}

@@ -21,7 +21,9 @@ static struct type_entry type_table[] = {
     ENTRY(link, false),        ENTRY(countdown, true),   ENTRY(taskqueue, true),
     ENTRY(executorbase, true), ENTRY(nativerange, true), ENTRY(atomicint, true),
     ENTRY(atomicfloat, true),  ENTRY(atomicflag, true),  ENTRY(atomicref, true),
-    ENTRY(counter, true),      ENTRY(cache, true),       ENTRY(cacheiter, false),
+    ENTRY(cache, true),        ENTRY(cacheiter, false),  ENTRY(counter, true),
+    ENTRY(segment, true),      ENTRY(block, true),       ENTRY(mplock, true),
+    ENTRY(mpevent, true),      ENTRY(mpline, true),      ENTRY(mpqueue, true),
     ENTRY(map, true),          ENTRY(mapset, true),      ENTRY(mapiter, false),
     ENTRY(missing, false),
 #undef ENTRY
@@ -113,6 +115,9 @@ bind_methods(PyObject *module, PyObject *cls)
     } families[] = {{state->queuebase_type, cxb_queue_methods},
                     {state->futurebase_type, cxb_future_methods},
                     {state->executorbase_type, cxb_executor_methods},
+                    {state->mplock_type, cxb_mplock_methods},
+                    {state->mpevent_type, cxb_mpevent_methods},
+                    {state->mpqueue_type, cxb_mpqueue_methods},
                     {state->map_type, cxb_map_methods},
                     {state->map_type, cxb_map_compound},
                     {state->mapset_type, cxb_set_methods}};
@@ -129,7 +134,7 @@ bind_methods(PyObject *module, PyObject *cls)
         return PyErr_Format(
             PyExc_TypeError,
             "bind_methods() takes a subclass of QueueBase, FutureBase, ExecutorBase, "
-            "MapBase or SetBase, got %R",
+            "MapBase, SetBase, LockBase, EventBase or MpQueueBase, got %R",
             cls);
     }
     return Py_NewRef(cls);
@@ -180,13 +185,23 @@ add_exceptions(PyObject *module, struct cxb_state *state)
         state->ShutDown = PyErr_NewExceptionWithDoc(
             "concx.queue.ShutDown", "Raised when put/get with shut-down queue.", NULL, NULL);
     }
-    if (state->Empty == NULL || state->Full == NULL || state->ShutDown == NULL ||
-        state->std_queue == NULL || state->std_lifo == NULL || state->std_priority == NULL) {
+    state->OwnerDied = PyErr_NewExceptionWithDoc(
+        "concx.multiprocessing.OwnerDied",
+        "A process died while it held a lock: what the lock protects may be half done.",
+        PyExc_RuntimeError, NULL);
+    state->SegmentDamaged = PyErr_NewExceptionWithDoc(
+        "concx.shm.SegmentDamaged", "Shared memory holds what concx has not written.",
+        PyExc_RuntimeError, NULL);
+    if (state->OwnerDied == NULL || state->SegmentDamaged == NULL || state->Empty == NULL ||
+        state->Full == NULL || state->ShutDown == NULL || state->std_queue == NULL ||
+        state->std_lifo == NULL || state->std_priority == NULL) {
         return -1;
     }
     return PyModule_AddObjectRef(module, "Empty", state->Empty) < 0 ||
                    PyModule_AddObjectRef(module, "Full", state->Full) < 0 ||
-                   PyModule_AddObjectRef(module, "ShutDown", state->ShutDown) < 0
+                   PyModule_AddObjectRef(module, "ShutDown", state->ShutDown) < 0 ||
+                   PyModule_AddObjectRef(module, "OwnerDied", state->OwnerDied) < 0 ||
+                   PyModule_AddObjectRef(module, "SegmentDamaged", state->SegmentDamaged) < 0
                ? -1
                : 0;
 }
@@ -205,6 +220,9 @@ module_exec(PyObject *module)
         cxb_queue_exec(module) < 0 ||
         cxb_add_methods(state->futurebase_type, cxb_future_methods, NULL) < 0 ||
         cxb_add_methods(state->executorbase_type, cxb_executor_methods, NULL) < 0 ||
+        cxb_add_methods(state->mplock_type, cxb_mplock_methods, NULL) < 0 ||
+        cxb_add_methods(state->mpevent_type, cxb_mpevent_methods, NULL) < 0 ||
+        cxb_add_methods(state->mpqueue_type, cxb_mpqueue_methods, NULL) < 0 ||
         cxb_map_exec(module) < 0 || cxb_capi_exec(module) < 0) {
         return -1;
     }
@@ -221,6 +239,8 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->Empty);
     Py_VISIT(state->Full);
     Py_VISIT(state->ShutDown);
+    Py_VISIT(state->OwnerDied);
+    Py_VISIT(state->SegmentDamaged);
     Py_VISIT(state->std_queue);
     Py_VISIT(state->std_lifo);
     Py_VISIT(state->std_priority);
@@ -241,6 +261,9 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->cache_items);
     Py_VISIT(state->cache_same);
     Py_VISIT(state->cache_watch);
+    Py_VISIT(state->pickle_dumps);
+    Py_VISIT(state->pickle_loads);
+    Py_VISIT(state->forking_dumps);
     Py_VISIT(state->ports);
     Py_VISIT(state->missing);
     Py_VISIT(state->flight_waits);
@@ -257,6 +280,8 @@ module_clear(PyObject *module)
     Py_CLEAR(state->Empty);
     Py_CLEAR(state->Full);
     Py_CLEAR(state->ShutDown);
+    Py_CLEAR(state->OwnerDied);
+    Py_CLEAR(state->SegmentDamaged);
     Py_CLEAR(state->std_queue);
     Py_CLEAR(state->std_lifo);
     Py_CLEAR(state->std_priority);
@@ -277,6 +302,9 @@ module_clear(PyObject *module)
     Py_CLEAR(state->cache_items);
     Py_CLEAR(state->cache_same);
     Py_CLEAR(state->cache_watch);
+    Py_CLEAR(state->pickle_dumps);
+    Py_CLEAR(state->pickle_loads);
+    Py_CLEAR(state->forking_dumps);
     Py_CLEAR(state->ports);
     Py_CLEAR(state->missing);
     Py_CLEAR(state->flight_waits);

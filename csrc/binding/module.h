@@ -38,12 +38,19 @@ struct cxb_state {
     PyTypeObject *counter_type;
     PyTypeObject *cache_type;
     PyTypeObject *cacheiter_type;
+    PyTypeObject *segment_type;
+    PyTypeObject *block_type;
+    PyTypeObject *mplock_type;
+    PyTypeObject *mpevent_type;
+    PyTypeObject *mpline_type;
+    PyTypeObject *mpqueue_type;
     PyTypeObject *map_type;
     PyTypeObject *mapset_type;
     PyTypeObject *mapiter_type;
     PyTypeObject *missing_type;
     /* from the standard library */
     PyObject *Empty, *Full, *ShutDown;
+    PyObject *OwnerDied, *SegmentDamaged;          /* made here */
     PyObject *std_queue, *std_lifo, *std_priority; /* queue.Queue and its subclasses */
     PyObject *missing;                             /* concx.map.MISSING */
     PyObject *flight_waits; /* thread -> the flight that it waits for; binding/mapflight.c */
@@ -59,6 +66,8 @@ struct cxb_state {
     PyObject *cache_stats;                         /* concx.cache.CacheStats */
     PyObject *cache_keys, *cache_values, *cache_items, *cache_same; /* its helpers */
     PyObject *cache_watch;                                          /* concx._expiry.watch */
+    PyObject *pickle_dumps, *pickle_loads;                          /* of pickle */
+    PyObject *forking_dumps;                                        /* concx._shm.dumps */
     PyObject *ports; /* id of a loop -> weak reference to its LoopPort */
 };
 
@@ -81,15 +90,17 @@ extern PyType_Spec cxb_await_spec, cxb_loopport_spec, cxb_token_spec, cxb_reader
     cxb_spscqueue_spec, cxb_stack_spec, cxb_ringiter_spec, cxb_futurebase_spec, cxb_link_spec,
     cxb_countdown_spec, cxb_taskqueue_spec, cxb_executorbase_spec, cxb_nativerange_spec,
     cxb_atomicint_spec, cxb_atomicfloat_spec, cxb_atomicflag_spec, cxb_atomicref_spec,
-    cxb_counter_spec, cxb_cache_spec, cxb_cacheiter_spec, cxb_map_spec, cxb_mapset_spec,
-    cxb_mapiter_spec, cxb_missing_spec;
+    cxb_counter_spec, cxb_cache_spec, cxb_cacheiter_spec, cxb_segment_spec, cxb_block_spec,
+    cxb_mplock_spec, cxb_mpevent_spec, cxb_mpline_spec, cxb_mpqueue_spec, cxb_map_spec,
+    cxb_mapset_spec, cxb_mapiter_spec, cxb_missing_spec;
 
 /* Puts the methods of a table on a type as its own, but for those named in `without`: 0 or -1. */
 int cxb_add_methods(PyTypeObject *type, PyMethodDef *table, const char *const *without);
 
 /* What bind_methods puts on the final classes of a family. */
 extern PyMethodDef cxb_queue_methods[], cxb_future_methods[], cxb_executor_methods[],
-    cxb_map_methods[], cxb_map_compound[], cxb_set_methods[];
+    cxb_mplock_methods[], cxb_mpevent_methods[], cxb_mpqueue_methods[], cxb_map_methods[],
+    cxb_map_compound[], cxb_set_methods[];
 
 /* Adds the methods of the queue family; binding/queuemethods.c. */
 int cxb_queue_exec(PyObject *module);

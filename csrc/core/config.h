@@ -5,6 +5,8 @@
  *              the GIL then excludes and cx_guard (core/lock.h) is empty.
  * CX_MC        the model checker compiles the core with this; atomics and parking become its hooks.
  * CX_NO_FUTEX  takes the portable parking lot (mutex and condition variable) also on Linux.
+ * CX_NO_MEMFD  takes segments that are unlinked POSIX shared memory also on Linux (core/shm.c).
+ * CX_KILL      compiles kill points into what processes share (core/shm.h); tests only.
  */
 #ifndef CX_CORE_CONFIG_H
 #define CX_CORE_CONFIG_H

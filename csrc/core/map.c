@@ -51,15 +51,15 @@ cx_map_fini(struct cx_map *m)
 
 /* --- writes ---------------------------------------------------------------------------------- */
 
-/* Takes the guard when there is room for what a write can retire: a value, a node, a table. */
+/* Takes the guard when there is room for what a write can retire. */
 bool
-cx_map_begin(struct cx_map_op *op)
+cx_map_begin_slow(struct cx_map_op *op)
 {
     struct cx_map_stripe *s = op->stripe = cx_map_stripe_of(op->map, op->hash);
     cx_map_mend(op->map);
     cx_map_enter(s);
 #if !CX_WITH_GIL
-    while (!cx_limbo_has_room(&s->limbo, 3)) {
+    while (!cx_limbo_has_room(&s->limbo, CX_MAP_RETIRES)) {
         if (op->room != NULL) {
             cx_limbo_open(&s->limbo, op->room); /* seals what was open */
             op->room = NULL;
@@ -97,6 +97,12 @@ is_tight(const struct cx_map_op *op)
     return op->table->shift < m->largest_shift && mine < share / 8 && cx_map_count(m) < buckets / 8;
 }
 
+static inline uint32_t
+weight_of(const struct cx_map_op *op, void *object)
+{
+    return CX_WITH_GIL ? 1 : op->map->hooks->weigh(object); /* there is no limbo under a GIL */
+}
+
 void
 cx_map_insert(struct cx_map_op *op, void *key, void *value)
 {
@@ -115,7 +121,7 @@ cx_map_replace(struct cx_map_op *op, void *value)
 {
     void *old = cx_load_relaxed(&op->node->value);
     cx_store_release(&op->node->value, value); /* LP */
-    cx_map_retire(op->stripe, &op->waste, CX_MAP_OBJECT, old, op->map->hooks->weigh(old));
+    cx_map_retire(op->stripe, &op->waste, CX_MAP_OBJECT, old, weight_of(op, old));
 }
 
 void
@@ -126,21 +132,8 @@ cx_map_remove(struct cx_map_op *op)
     cx_store_release(op->link, cx_load_relaxed(&op->node->next));
     count(op->stripe, -1);
     op->is_tight = is_tight(op);
-    cx_map_retire(op->stripe, &op->waste, CX_MAP_NODE, op->node,
-                  op->map->hooks->weigh(op->node->key));
-    cx_map_retire(op->stripe, &op->waste, CX_MAP_OBJECT, old, op->map->hooks->weigh(old));
-}
-
-void
-cx_map_leave(struct cx_map_op *op)
-{
-#if !CX_WITH_GIL
-    op->is_due = cx_limbo_seal_if_due(&op->stripe->limbo) || op->is_due;
-    if (op->waste.ripe == NULL) { /* it may have begun before */
-        op->waste.ripe = cx_limbo_take(&op->stripe->limbo);
-    }
-#endif
-    cx_map_exit(op->stripe);
+    cx_map_retire(op->stripe, &op->waste, CX_MAP_NODE, op->node, weight_of(op, op->node->key));
+    cx_map_retire(op->stripe, &op->waste, CX_MAP_OBJECT, old, weight_of(op, old));
 }
 
 #if !CX_WITH_GIL
@@ -167,7 +160,7 @@ collect(struct cx_map *m, struct cx_map_stripe *s, struct cx_map_waste *waste)
 #endif
 
 void
-cx_map_settle(struct cx_map_op *op)
+cx_map_settle_slow(struct cx_map_op *op)
 {
     if (CX_UNLIKELY(op->is_tight)) {
         cx_map_resize(op->map, op->stripe, cx_map_count(op->map));

@@ -6,7 +6,8 @@
  * same through all tables; its value is replaced in place.  Growing and shrinking publish a second
  * table and move the buckets over, at most CX_MAP_STEP of them with a write.
  *
- * Writers of one range of hashes, a stripe, exclude each other by its guard (core/mapstripe.h).  Keys are compared by the caller: see core/mapfind.h.
+ * Writers of one range of hashes, a stripe, exclude each other by its guard (core/mapstripe.h).  Keys
+ * are compared by the caller: see core/mapfind.h.
  *
  *             find    write   scan, snapshot, clear
  *   find                [1]      RCU                   [1] release/acquire of links, values, tables
@@ -22,6 +23,8 @@
 #define CX_CORE_MAP_H
 
 #include "core/mapstripe.h"
+
+#define CX_MAP_RETIRES 3 /* items of a limbo, at most, in one write: a value, a node, a table */
 
 /* One write. */
 struct cx_map_op {
@@ -47,12 +50,12 @@ void cx_map_fini(struct cx_map *m);
 /* A write: begin takes the guard; the caller seeks (core/mapfind.h), does one of the next three or
  * nothing, and leaves; cx_map_settle then releases, helps and grows, without a guard.  Between begin
  * and leave nothing but C runs.  False, with no guard taken: no memory. */
-CX_NODISCARD bool cx_map_begin(struct cx_map_op *op);
+CX_NODISCARD static inline bool cx_map_begin(struct cx_map_op *op);
 void cx_map_insert(struct cx_map_op *op, void *key, void *value); /* steals both; uses `spare` */
 void cx_map_replace(struct cx_map_op *op, void *value);           /* steals it */
 void cx_map_remove(struct cx_map_op *op);
-void cx_map_leave(struct cx_map_op *op);
-void cx_map_settle(struct cx_map_op *op);
+static inline void cx_map_leave(struct cx_map_op *op);
+static inline void cx_map_settle(struct cx_map_op *op);
 
 /* Removes everything at one instant.  False: no memory. */
 CX_NODISCARD bool cx_map_clear(struct cx_map *m);
@@ -68,7 +71,56 @@ size_t cx_map_snapshot(struct cx_map *m, struct cx_map_node *into, size_t room);
 /* Exact when nobody writes. */
 int64_t cx_map_count(const struct cx_map *m);
 
-/* What waits for a grace period; the tables there have been. */
+/* How many nodes and objects wait for a grace period. */
 size_t cx_map_waiting(const struct cx_map *m);
+
+/* --- inline: a write for which there is nothing else to do ---------------------------------------- */
+
+bool cx_map_begin_slow(struct cx_map_op *op);
+void cx_map_settle_slow(struct cx_map_op *op);
+
+static inline bool
+cx_map_begin(struct cx_map_op *op)
+{
+    struct cx_map *m = op->map;
+    struct cx_map_stripe *s = op->stripe = cx_map_stripe_of(m, op->hash);
+    if (CX_LIKELY(cx_load_acquire(&m->generation) == cx_fork_generation())) {
+        cx_map_enter(s);
+        op->table = cx_load_acquire(&m->table); /* [T1] pairs with [T2] */
+        if (CX_LIKELY(cx_load_acquire(&op->table->next) == NULL &&
+                      (CX_WITH_GIL || cx_limbo_has_room(&s->limbo, CX_MAP_RETIRES)))) {
+            return true;
+        }
+        cx_map_exit(s);
+    }
+    return cx_map_begin_slow(op);
+}
+
+static inline void
+cx_map_leave(struct cx_map_op *op)
+{
+    struct cx_limbo *limbo = &op->stripe->limbo;
+    if (!CX_WITH_GIL) {
+        op->is_due = cx_limbo_seal_if_due(limbo) || op->is_due;
+        if (CX_UNLIKELY(limbo->first != NULL) && op->waste.ripe == NULL) {
+            op->waste.ripe = cx_limbo_take(limbo);
+        }
+    }
+    cx_map_exit(op->stripe);
+}
+
+static inline void
+cx_map_settle(struct cx_map_op *op)
+{
+    void *value = op->waste.value;
+    if (CX_UNLIKELY(op->is_tight || op->is_idle || op->is_due || op->room != NULL ||
+                    op->spare != NULL || op->waste.node != NULL || op->waste.tables != NULL ||
+                    op->waste.ripe != NULL)) {
+        cx_map_settle_slow(op);
+    }
+    else if (value != NULL) {
+        op->map->hooks->drop(value);
+    }
+}
 
 #endif

@@ -16,8 +16,8 @@ uint32_t cx_tsan_fence;
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum cx_status
-cx_park(const uint32_t *word, uint32_t expected, int64_t deadline)
+static enum cx_status
+futex_wait(const uint32_t *word, uint32_t expected, int64_t deadline, int flags)
 {
     struct timespec ts, *until = NULL;
     if (deadline != CX_FOREVER) {
@@ -26,8 +26,8 @@ cx_park(const uint32_t *word, uint32_t expected, int64_t deadline)
         until = &ts;
     }
     int saved = errno;
-    long rc = syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, until,
-                      NULL, FUTEX_BITSET_MATCH_ANY);
+    long rc = syscall(SYS_futex, word, FUTEX_WAIT_BITSET | flags, expected, until, NULL,
+                      FUTEX_BITSET_MATCH_ANY);
     int error = rc == 0 ? 0 : errno;
     errno = saved;
     if (error == ETIMEDOUT) {
@@ -36,12 +36,37 @@ cx_park(const uint32_t *word, uint32_t expected, int64_t deadline)
     return error == EINTR ? CX_INTR : CX_OK;
 }
 
+static int
+futex_wake(const uint32_t *word, int n, int flags)
+{
+    int saved = errno;
+    long woken = syscall(SYS_futex, word, FUTEX_WAKE | flags, n, NULL, NULL, 0);
+    errno = saved;
+    return (int)woken;
+}
+
+enum cx_status
+cx_park(const uint32_t *word, uint32_t expected, int64_t deadline)
+{
+    return futex_wait(word, expected, deadline, FUTEX_PRIVATE_FLAG);
+}
+
 void
 cx_unpark(const uint32_t *word, int n)
 {
-    int saved = errno;
-    syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, n, NULL, NULL, 0);
-    errno = saved;
+    (void)futex_wake(word, n, FUTEX_PRIVATE_FLAG);
+}
+
+enum cx_status
+cx_park_shared(const uint32_t *word, uint32_t expected, int64_t deadline)
+{
+    return futex_wait(word, expected, deadline, 0);
+}
+
+int
+cx_unpark_shared(const uint32_t *word, int n)
+{
+    return futex_wake(word, n, 0);
 }
 
 void
@@ -52,6 +77,7 @@ cx_park_install(void)
 
 #elif !defined(CX_MC)
 
+#include <errno.h>
 #include <pthread.h>
 
 /* A sleeper holds its bucket's mutex from the comparison to the wait, and a waker takes the mutex
@@ -126,6 +152,31 @@ cx_unpark(const uint32_t *word, int n)
     pthread_mutex_lock(&b->mutex);
     pthread_cond_broadcast(&b->cond);
     pthread_mutex_unlock(&b->mutex);
+}
+
+enum cx_status
+cx_park_shared(const uint32_t *word, uint32_t expected, int64_t deadline)
+{
+    const struct timespec nap = {.tv_nsec = 1000000};
+    while (cx_load_acquire(word) == expected) {
+        if (cx_now() >= deadline) {
+            return CX_TIMEOUT;
+        }
+        int saved = errno;
+        bool cut = nanosleep(&nap, NULL) != 0;
+        errno = saved;
+        if (cut) {
+            return CX_INTR;
+        }
+    }
+    return CX_OK;
+}
+
+int
+cx_unpark_shared(const uint32_t *word, int n)
+{
+    (void)word;
+    return n;
 }
 
 #endif

@@ -24,6 +24,12 @@ enum cx_status cx_park(const uint32_t *word, uint32_t expected, int64_t deadline
 /* Wakes at most n sleepers of the word. */
 void cx_unpark(const uint32_t *word, int n);
 
+/* The same for a word in memory that processes share.  Nobody may be left who wakes, so the deadline
+ * is a bounded one.  Where there is no futex the sleeper looks every millisecond. */
+enum cx_status cx_park_shared(const uint32_t *word, uint32_t expected, int64_t deadline);
+/* How many were asleep; n if nobody knows. */
+int cx_unpark_shared(const uint32_t *word, int n);
+
 /* Called once per process before the first use. */
 void cx_park_install(void);
 

@@ -20,7 +20,10 @@ enum cx_status {
     CX_NOMEM,     /* no memory; nothing was changed */
     CX_TOO_BIG,   /* the item can never fit */
     CX_MOVED,     /* the structure was switched to its compatibility mode */
-    CX_BUSY       /* another thread is inside where only one may be */
+    CX_BUSY,      /* another thread is inside where only one may be */
+    CX_DIED,      /* the process that held it has died */
+    CX_DAMAGED,   /* shared memory holds what nobody of good will wrote */
+    CX_OSERROR    /* the system refused; an errno lies beside */
 };
 
 #endif

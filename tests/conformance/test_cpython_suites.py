@@ -64,3 +64,27 @@ def test_cpython(
     assert told, done.stdout
     print(told.group(0))
     assert int(told.group(1)) >= EXPECTED[suite], done.stdout
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_cpython_multiprocessing(method: str, tmp_path: Path) -> None:
+    """Queues, locks, semaphores, conditions, events, barriers, values and arrays of `_test_multiprocessing`."""
+    runner = RUNNER.with_name("multiprocessing_suite.py")
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", str(runner), method],
+        capture_output=True,
+        text=True,
+        timeout=390,
+        cwd=tmp_path,
+        check=False,
+    )
+    if done.returncode == ABSENT:
+        pytest.skip(
+            "this interpreter has no `test` package; on Debian it is in libpython3.X-testsuite"
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = re.search(rf"^{method}: (\d+) passed, (\d+) skipped", done.stdout, re.MULTILINE)
+    assert told, done.stdout
+    print(told.group(0))
+    assert int(told.group(1)) >= 40, done.stdout

@@ -241,8 +241,8 @@ sleeper_of(const uint32_t *word)
     return found;
 }
 
-void
-cx_unpark(const uint32_t *word, int n)
+static int
+wake(const uint32_t *word, int n)
 {
     mc_announce(OP_UNPARK, word, 4, (uint64_t)n);
     drain();
@@ -254,6 +254,25 @@ cx_unpark(const uint32_t *word, int n)
         woken++;
     }
     did(OP_UNPARK, word, 4, (uint64_t)woken, (uint64_t)n);
+    return woken;
+}
+
+void
+cx_unpark(const uint32_t *word, int n)
+{
+    (void)wake(word, n);
+}
+
+enum cx_status
+cx_park_shared(const uint32_t *word, uint32_t expected, int64_t deadline)
+{
+    return cx_park(word, expected, deadline);
+}
+
+int
+cx_unpark_shared(const uint32_t *word, int n)
+{
+    return wake(word, n);
 }
 
 void

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: MIT
+#include "binding/mpqueue.h"
+
+#include <string.h>
+
+#include "binding/errors.h"
+
+#define DOC(text) PyDoc_STR(text)
+
+int
+cxb_mpqueue_wait_inside(const struct cx_shmlock_busy *busy)
+{
+    return cxb_wait_shared(busy->word, busy->seen, CX_FOREVER) == CXB_ERROR ? -1 : 0;
+}
+
+int
+cxb_mpqueue_open(MpQueueObject *self)
+{
+    if (CX_UNLIKELY(self->closed)) {
+        PyErr_Format(self->simple ? PyExc_OSError : PyExc_ValueError, "Queue %R is closed", self);
+        return -1;
+    }
+    return 0;
+}
+
+PyObject *
+cxb_mpqueue_raise(MpQueueObject *self, enum cx_status status)
+{
+    return cxb_shm_raise(self->state, &self->segment->shm, status);
+}
+
+/* --- pickling --------------------------------------------------------------------------------- */
+
+/* Whether every pickler writes the same for the object: exact built-in types, not nested deep. */
+static bool
+is_plain(PyObject *object, int depth)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    if (type == &PyLong_Type || type == &PyUnicode_Type || type == &PyBytes_Type ||
+        type == &PyFloat_Type || type == &PyBool_Type || object == Py_None) {
+        return true;
+    }
+    if (type != &PyTuple_Type || depth == 0 || PyTuple_GET_SIZE(object) > 16) {
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(object); i++) {
+        if (!is_plain(PyTuple_GET_ITEM(object, i), depth - 1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+PyObject *
+cxb_mpqueue_dumps(struct cxb_state *state, PyObject *object)
+{
+    PyObject *dumps = is_plain(object, 2)
+                          ? cxb_import_once(&state->pickle_dumps, "pickle", "dumps")
+                          : cxb_import_once(&state->forking_dumps, "concx._shm", "dumps");
+    return dumps == NULL ? NULL : PyObject_CallOneArg(dumps, object);
+}
+
+PyObject *
+cxb_mpqueue_loads(struct cxb_state *state, const struct cx_shmring_message *message,
+                  PyObject *whole)
+{
+    PyObject *bytes = whole != NULL
+                          ? Py_NewRef(whole)
+                          : PyBytes_FromStringAndSize(message->data, (Py_ssize_t)message->length);
+    if (bytes == NULL || message->kind == CXB_MESSAGE_BYTES) {
+        return bytes;
+    }
+    PyObject *loads = cxb_import_once(&state->pickle_loads, "pickle", "loads");
+    PyObject *object = loads == NULL ? NULL : PyObject_CallOneArg(loads, bytes);
+    Py_DECREF(bytes);
+    return object;
+}
+
+/* --- put -------------------------------------------------------------------------------------- */
+
+/* How many bytes are worth leaving the interpreter for. */
+#define LARGE (UINT64_C(1) << 16)
+
+static enum cx_status
+try_put(MpQueueObject *self, const struct cx_shmring_message *messages, uint64_t n, uint64_t *put,
+        struct cx_shmlock_busy *busy)
+{
+    enum cx_status status;
+    if (n > 8 || messages->length > LARGE) {
+        Py_BEGIN_ALLOW_THREADS
+        status = cx_shmring_put(&self->ring, messages, n, put, busy);
+        Py_END_ALLOW_THREADS
+        return status;
+    }
+    return cx_shmring_put(&self->ring, messages, n, put, busy);
+}
+
+int64_t
+cxb_mpqueue_put(MpQueueObject *self, const struct cx_shmring_message *messages, uint64_t n,
+                int64_t deadline)
+{
+    uint32_t *bell = &self->ring.shared->room;
+    struct cx_shmlock_busy busy = {0};
+    uint64_t all = 0, put;
+    bool rung = false;
+    self->used = true;
+    for (;;) {
+        enum cx_status status = try_put(self, messages + all, n - all, &put, &busy);
+        all += put;
+        if (status == CX_OK) {
+            return (int64_t)all;
+        }
+        if (status == CX_WAIT) {
+            if (cxb_mpqueue_wait_inside(&busy) < 0) {
+                return all > 0 ? (int64_t)all : -1;
+            }
+            continue;
+        }
+        if (status != CX_FULL || deadline == 0) {
+            if (all == 0 || status != CX_FULL) {
+                (void)cxb_mpqueue_raise(self, status);
+            }
+            return all > 0 && status == CX_FULL ? (int64_t)all : -1;
+        }
+        if (!rung) {
+            cx_shmbell_set(bell);
+            rung = true;
+            continue;
+        }
+        enum cxb_wait how = cxb_wait_shared(bell, 1, deadline);
+        rung = false;
+        if (how == CXB_ERROR) {
+            return -1;
+        }
+        deadline = how == CXB_TIMED_OUT ? 0 : deadline;
+    }
+}
+
+static PyObject *
+put_message(MpQueueObject *self, PyObject *data, uint32_t kind, PyObject *block, PyObject *timeout)
+{
+    Py_buffer view;
+    int64_t deadline = CX_FOREVER;
+    if ((block != NULL || timeout != NULL) && cxb_mp_deadline(block, timeout, &deadline) < 0) {
+        return NULL;
+    }
+    if (PyBytes_CheckExact(data)) {
+        struct cx_shmring_message message = {PyBytes_AS_STRING(data),
+                                             (uint64_t)PyBytes_GET_SIZE(data), kind};
+        return cxb_mpqueue_put(self, &message, 1, deadline) < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    struct cx_shmring_message message = {view.buf, (uint64_t)view.len, kind};
+    int64_t put = cxb_mpqueue_put(self, &message, 1, deadline);
+    PyBuffer_Release(&view);
+    return put < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+queue_put(MpQueueObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const struct cxb_signature signature = {"put", 1, {"obj", "block", "timeout", NULL}};
+    PyObject *out[3] = {NULL};
+    if (nargs == 1 && kwnames == NULL) {
+        out[0] = args[0];
+    }
+    else if (cxb_bind(&signature, args, nargs, kwnames, out) < 0) {
+        return NULL;
+    }
+    PyObject *data = cxb_mpqueue_open(self) < 0 ? NULL : cxb_mpqueue_dumps(self->state, out[0]);
+    PyObject *done =
+        data == NULL ? NULL : put_message(self, data, CXB_MESSAGE_PICKLE, out[1], out[2]);
+    Py_XDECREF(data);
+    return done;
+}
+
+static PyObject *
+queue_put_nowait(MpQueueObject *self, PyObject *object)
+{
+    PyObject *data = cxb_mpqueue_open(self) < 0 ? NULL : cxb_mpqueue_dumps(self->state, object);
+    PyObject *done =
+        data == NULL ? NULL : put_message(self, data, CXB_MESSAGE_PICKLE, Py_False, NULL);
+    Py_XDECREF(data);
+    return done;
+}
+
+static PyObject *
+queue_put_bytes(MpQueueObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const struct cxb_signature signature = {
+        "put_bytes", 1, {"data", "block", "timeout", NULL}};
+    PyObject *out[3] = {NULL};
+    if (cxb_bind(&signature, args, nargs, kwnames, out) < 0 || cxb_mpqueue_open(self) < 0) {
+        return NULL;
+    }
+    return put_message(self, out[0], CXB_MESSAGE_BYTES, out[1], out[2]);
+}
+
+/* --- get -------------------------------------------------------------------------------------- */
+
+#define SMALL 2048 /* bytes that a message may have to be taken at the first look */
+
+enum cx_status
+cxb_mpqueue_pause(MpQueueObject *self, enum cx_status status, struct cxb_mpqueue_getting *getting)
+{
+    uint32_t *bell = &self->ring.shared->items;
+    if (status == CX_WAIT) {
+        return cxb_mpqueue_wait_inside(&getting->busy) < 0 ? CX_INTR : CX_OK;
+    }
+    if (status != CX_EMPTY || getting->deadline == 0) {
+        return status;
+    }
+    if (!getting->rung) {
+        cx_shmbell_set(bell);
+        getting->rung = true;
+        return CX_OK;
+    }
+    enum cxb_wait how = cxb_wait_shared(bell, 1, getting->deadline);
+    getting->rung = false;
+    getting->slept = true;
+    if (how == CXB_ERROR) {
+        cx_shmbell_ring(bell, 1);
+        return CX_INTR;
+    }
+    if (how == CXB_TIMED_OUT) {
+        getting->deadline = 0;
+        return CX_OK;
+    }
+    cx_shmbell_set(bell); /* whoever woke this one has reset it, and others may sleep */
+    return CX_OK;
+}
+
+void
+cxb_mpqueue_taken(MpQueueObject *self, const struct cxb_mpqueue_getting *getting)
+{
+    /* One wake may have been given for several messages. */
+    if (getting->slept && cx_shmring_len(&self->ring) > 0) {
+        cx_shmbell_ring(&self->ring.shared->items, 1);
+    }
+}
+
+/* The next message, decoded, or NULL with an exception. */
+static PyObject *
+take_one(MpQueueObject *self, int64_t deadline, bool raw)
+{
+    char small[SMALL];
+    void *space = small;
+    uint64_t bytes = SMALL, got;
+    PyObject *whole = NULL;
+    struct cx_shmring_message message = {0};
+    struct cxb_mpqueue_getting getting = {.deadline = deadline};
+    for (;;) {
+        enum cx_status status;
+        if (bytes > LARGE) {
+            Py_BEGIN_ALLOW_THREADS
+            status = cx_shmring_take(&self->ring, space, bytes, &message, 1, &got, &getting.busy);
+            Py_END_ALLOW_THREADS
+        }
+        else {
+            status = cx_shmring_take(&self->ring, space, bytes, &message, 1, &got, &getting.busy);
+        }
+        if (status == CX_OK) {
+            break;
+        }
+        if (status == CX_TOO_BIG) {
+            Py_XDECREF(whole);
+            whole = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)message.length);
+            if (whole == NULL) {
+                return NULL;
+            }
+            space = PyBytes_AS_STRING(whole);
+            bytes = message.length;
+            continue;
+        }
+        status = cxb_mpqueue_pause(self, status, &getting);
+        if (status != CX_OK) {
+            Py_XDECREF(whole);
+            return cxb_mpqueue_raise(self, status);
+        }
+    }
+    cxb_mpqueue_taken(self, &getting);
+    if (whole != NULL && message.length != bytes) { /* another one was first at the second look */
+        Py_SETREF(whole, PyBytes_FromStringAndSize(space, (Py_ssize_t)message.length));
+        if (whole == NULL) {
+            return NULL;
+        }
+    }
+    message.kind = raw ? CXB_MESSAGE_BYTES : message.kind;
+    PyObject *object = cxb_mpqueue_loads(self->state, &message, whole);
+    Py_XDECREF(whole);
+    return object;
+}
+
+static PyObject *
+get_with(MpQueueObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+         const char *name, bool raw)
+{
+    const struct cxb_signature signature = {name, 0, {"block", "timeout", NULL}};
+    PyObject *out[2] = {NULL};
+    int64_t deadline = CX_FOREVER;
+    if ((nargs != 0 || kwnames != NULL) && (cxb_bind(&signature, args, nargs, kwnames, out) < 0 ||
+                                            cxb_mp_deadline(out[0], out[1], &deadline) < 0)) {
+        return NULL;
+    }
+    return cxb_mpqueue_open(self) < 0 ? NULL : take_one(self, deadline, raw);
+}
+
+static PyObject *
+queue_get(MpQueueObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return get_with(self, args, nargs, kwnames, "get", false);
+}
+
+static PyObject *
+queue_get_nowait(MpQueueObject *self, PyObject *unused)
+{
+    (void)unused;
+    return cxb_mpqueue_open(self) < 0 ? NULL : take_one(self, 0, false);
+}
+
+static PyObject *
+queue_get_bytes(MpQueueObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return get_with(self, args, nargs, kwnames, "get_bytes", true);
+}
+
+PyMethodDef cxb_mpqueue_methods[] = {
+    {"put", CXB_FASTCALL(queue_put),
+     DOC("put($self, obj, block=True, timeout=None)\n--\n\nPickle `obj` and add it.\n\nRaises\n"
+         "------\nqueue.Full\n    If there was no room within `timeout` seconds.")},
+    {"get", CXB_FASTCALL(queue_get),
+     DOC("get($self, block=True, timeout=None)\n--\n\nTake the oldest message.\n\nRaises\n------\n"
+         "queue.Empty\n    If there was none within `timeout` seconds.")},
+    {"put_nowait", (PyCFunction)queue_put_nowait, METH_O,
+     DOC("put_nowait($self, obj, /)\n--\n\n``put(obj, False)``.")},
+    {"get_nowait", (PyCFunction)queue_get_nowait, METH_NOARGS,
+     DOC("get_nowait($self)\n--\n\n``get(False)``.")},
+    {"put_bytes", CXB_FASTCALL(queue_put_bytes),
+     DOC("put_bytes($self, data, block=True, timeout=None)\n--\n\n"
+         "Add bytes as they are; get() returns them as bytes.")},
+    {"get_bytes", CXB_FASTCALL(queue_get_bytes),
+     DOC("get_bytes($self, block=True, timeout=None)\n--\n\n"
+         "Take the oldest message as bytes; of one that put() added, its pickle.")},
+    {"put_many", CXB_FASTCALL(cxb_mpqueue_put_many),
+     DOC("put_many($self, items, block=True, timeout=None)\n--\n\nAdd the items in order, as many "
+         "at once as there is room for; how many went in.")},
+    {"get_many", CXB_FASTCALL(cxb_mpqueue_get_many),
+     DOC("get_many($self, max_items, block=True, timeout=None)\n--\n\nWait for the first message, "
+         "then take what is there, at most `max_items`; a list.")},
+    {NULL, NULL, 0, NULL},
+};

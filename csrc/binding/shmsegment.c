@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+#include "binding/shmsegment.h"
+
+#include <errno.h>
+
+#include "binding/errors.h"
+#include "binding/kwargs.h"
+#include "core/shmring.h"
+
+#define DOC(text) PyDoc_STR(text)
+
+PyObject *
+cxb_shm_raise(struct cxb_state *state, struct cx_shm *shm, enum cx_status status)
+{
+    if (status == CX_OSERROR && shm->error == ENOMEM) {
+        return PyErr_NoMemory();
+    }
+    if (status == CX_OSERROR) {
+        errno = shm->error;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return cxb_raise(state, status);
+}
+
+static uint64_t
+mapped_of(uint32_t kind)
+{
+    return kind == CX_SHM_RING ? cx_shmring_mapped() : 0;
+}
+
+static SegmentObject *
+segment_alloc(PyTypeObject *type)
+{
+    struct cxb_state *state = cxb_state_of_type(type);
+    SegmentObject *self = state == NULL ? NULL : (SegmentObject *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->state = state;
+        self->shm.fd = -1;
+    }
+    return self;
+}
+
+static PyObject *
+segment_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"kind", "size", NULL};
+    unsigned int kind;
+    PyObject *size_object;
+    int64_t size;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "IO:Segment", names, &kind, &size_object) ||
+        cxb_int64(size_object, 0, "'size'", &size) < 0) {
+        return NULL;
+    }
+    SegmentObject *self = segment_alloc(type);
+    if (self == NULL) {
+        return NULL;
+    }
+    cx_shm_install();
+    uint64_t bytes = kind == CX_SHM_RING ? cx_shmring_size() : (uint64_t)size + CX_SHM_HEADER;
+    enum cx_status status = cx_shm_create(&self->shm, kind, bytes, mapped_of(kind));
+    if (status != CX_OK) {
+        cxb_shm_raise(self->state, &self->shm, status);
+        Py_DECREF(self);
+        return NULL;
+    }
+    cx_shmarena_init(&self->arena, &self->shm);
+    return (PyObject *)self;
+}
+
+static PyObject *
+segment_attach(PyTypeObject *type, PyObject *args)
+{
+    int fd;
+    unsigned int kind;
+    if (!PyArg_ParseTuple(args, "iI:attach", &fd, &kind)) {
+        return NULL;
+    }
+    SegmentObject *self = segment_alloc(type);
+    if (self == NULL) {
+        return NULL;
+    }
+    cx_shm_install();
+    enum cx_status status = cx_shm_attach(&self->shm, fd, kind, mapped_of(kind));
+    if (status != CX_OK) {
+        cxb_shm_raise(self->state, &self->shm, status);
+        self->shm.fd = -1; /* the caller's */
+        Py_DECREF(self);
+        return NULL;
+    }
+    cx_shmarena_init(&self->arena, &self->shm);
+    self->arena.next = self->shm.size; /* another process hands blocks out */
+    return (PyObject *)self;
+}
+
+static void
+segment_dealloc(SegmentObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    cx_shmarena_fini(&self->arena);
+    cx_shm_close(&self->shm);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static int
+segment_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    return 0;
+}
+
+static PyObject *
+segment_fileno(SegmentObject *self, PyObject *unused)
+{
+    (void)unused;
+    return PyLong_FromLong(self->shm.fd);
+}
+
+static PyObject *
+segment_id(SegmentObject *self, void *unused)
+{
+    (void)unused;
+    return PyBytes_FromStringAndSize((const char *)self->shm.id, sizeof self->shm.id);
+}
+
+static PyObject *
+segment_size(SegmentObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(self->shm.size);
+}
+
+static PyObject *
+segment_kind(SegmentObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLong(self->shm.kind);
+}
+
+static PyObject *
+segment_used(SegmentObject *self, void *unused)
+{
+    (void)unused;
+    cx_lock_acquire(&self->lock);
+    uint64_t used = self->arena.used;
+    cx_lock_release(&self->lock);
+    return PyLong_FromUnsignedLongLong(used);
+}
+
+static PyObject *
+segment_mine(SegmentObject *self, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(self->arena.next < self->shm.size && cx_shmarena_mine(&self->arena));
+}
+
+static PyMethodDef segment_methods[] = {
+    {"attach", (PyCFunction)segment_attach, METH_VARARGS | METH_CLASS,
+     DOC("attach($type, fd, kind, /)\n--\n\nThe segment behind a descriptor, which it owns then.")},
+    {"fileno", (PyCFunction)segment_fileno, METH_NOARGS,
+     DOC("fileno($self)\n--\n\nThe descriptor to pass on.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef segment_getset[] = {
+    {"id", (getter)segment_id, NULL, DOC("Which segment this is, in whatever process."), NULL},
+    {"size", (getter)segment_size, NULL, DOC("Bytes, header included."), NULL},
+    {"kind", (getter)segment_kind, NULL, DOC("What it holds."), NULL},
+    {"used", (getter)segment_used, NULL, DOC("Bytes in blocks that are handed out."), NULL},
+    {"mine", (getter)segment_mine, NULL, DOC("Whether this process may take blocks of it."), NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef segment_members[] = {
+    {"__weaklistoffset__", Py_T_PYSSIZET, offsetof(SegmentObject, weakrefs), Py_READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot segment_slots[] = {
+    {Py_tp_new, segment_new},
+    {Py_tp_doc, (void *)DOC("Segment(kind, size)\n--\n\nMemory that processes share.")},
+    {Py_tp_methods, segment_methods},
+    {Py_tp_getset, segment_getset},
+    {Py_tp_members, segment_members},
+    {Py_tp_traverse, segment_traverse},
+    {Py_tp_dealloc, segment_dealloc},
+    {0, NULL},
+};
+
+PyType_Spec cxb_segment_spec = {
+    .name = "concx._core.Segment",
+    .basicsize = sizeof(SegmentObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = segment_slots,
+};

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+#include "core/shmarena.h"
+
+#include <stdlib.h>
+
+#define LEAST 64
+#define FILL (UINT64_C(1) << 16) /* pages are filled in steps of so many bytes */
+
+/* The class of a size: 4 * (how often 64 was doubled) + quarters, and its blocks' size. */
+static uint32_t
+class_of(uint64_t size, uint64_t *rounded)
+{
+    uint64_t base = LEAST;
+    uint32_t doubled = 0;
+    while (size > base * 2) {
+        base *= 2;
+        doubled++;
+    }
+    if (size <= LEAST) {
+        *rounded = LEAST;
+        return 0;
+    }
+    /* Quarters of a multiple of 256 keep the alignment; below, only halves and wholes do. */
+    uint64_t step = base / 4 >= LEAST ? base / 4 : base / LEAST >= 2 ? LEAST : base;
+    uint64_t steps = (size - base + step - 1) / step;
+    *rounded = base + steps * step;
+    return 1 + doubled * 4 + (uint32_t)(steps * step * 4 / base - 1);
+}
+
+void
+cx_shmarena_init(struct cx_shmarena *arena, struct cx_shm *shm)
+{
+    *arena = (struct cx_shmarena){.shm = shm, .next = CX_SHM_HEADER};
+    arena->filled = (uint64_t)4096; /* the header's page, at least */
+}
+
+void
+cx_shmarena_fini(struct cx_shmarena *arena)
+{
+    for (int i = 0; i < CX_SHMARENA_CLASSES; i++) {
+        free(arena->free[i].offsets);
+        arena->free[i] = (struct cx_shmarena_list){0};
+    }
+}
+
+bool
+cx_shmarena_mine(const struct cx_shmarena *arena)
+{
+    return arena->shm->generation == cx_fork_generation();
+}
+
+/* Pages up to `end`, and some more. */
+static bool
+fill(struct cx_shmarena *arena, uint64_t end)
+{
+    uint64_t upto = (end + FILL - 1) / FILL * FILL;
+    upto = upto < arena->shm->size ? upto : arena->shm->size;
+    if (end <= arena->filled) {
+        return true;
+    }
+    if (!cx_shm_fill(arena->shm, arena->filled, upto - arena->filled)) {
+        return false;
+    }
+    arena->filled = upto;
+    return true;
+}
+
+enum cx_status
+cx_shmarena_take(struct cx_shmarena *arena, uint64_t size, struct cx_shmarena_block *block,
+                 bool *fresh)
+{
+    uint64_t rounded, left = arena->shm->size - arena->next;
+    if (size > CX_SHM_MOST / 2) {
+        return CX_FULL;
+    }
+    struct cx_shmarena_list *list = &arena->free[class_of(size, &rounded)];
+    *block = (struct cx_shmarena_block){.size = size, .forks = cx_shm_forks()};
+    *fresh = list->length == 0;
+    block->offset = *fresh ? arena->next : list->offsets[list->length - 1];
+    if (*fresh && rounded > left) {
+        /* What is left is handed out once, as it is less than its class. */
+        if (size > left) {
+            return CX_FULL;
+        }
+        rounded = left;
+        block->exposed = true;
+    }
+    if (!fill(arena, block->offset + size)) {
+        return CX_OSERROR;
+    }
+    list->length -= !*fresh;
+    arena->next += *fresh ? rounded : 0;
+    arena->used += rounded;
+    return CX_OK;
+}
+
+void
+cx_shmarena_give(struct cx_shmarena *arena, const struct cx_shmarena_block *block)
+{
+    uint64_t rounded;
+    struct cx_shmarena_list *list = &arena->free[class_of(block->size, &rounded)];
+    if (block->exposed || block->forks != cx_shm_forks() || !cx_shmarena_mine(arena)) {
+        return;
+    }
+    if (list->length == list->room) {
+        uint32_t room = list->room == 0 ? 8 : list->room * 2;
+        uint64_t *more = realloc(list->offsets, room * sizeof *more);
+        if (more == NULL) {
+            return; /* one block less */
+        }
+        list->offsets = more;
+        list->room = room;
+    }
+    list->offsets[list->length++] = block->offset;
+    arena->used -= rounded;
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+/* core/shmarena.h - blocks of one segment, handed out by the process that made it.
+ *
+ * Sizes are rounded up to classes, four in each doubling, so a block wastes at most a fifth.  A
+ * freed block is the next one of its class to be handed out: its pages are warm.  What is free is
+ * known to the owner alone, in its own memory, so no peer can damage it.
+ *
+ * A block that another process may know is never handed out again: it was alive at a fork, or was
+ * exposed.  Its memory goes with the segment.
+ *
+ * Progress:  blocking: the caller excludes (a lock of the binding).  Pages are filled on first use.
+ * Ownership: a child has no use for an arena that it inherits (cx_shmarena_mine).
+ */
+#ifndef CX_CORE_SHMARENA_H
+#define CX_CORE_SHMARENA_H
+
+#include "core/shm.h"
+
+#define CX_SHMARENA_CLASSES 164 /* from 64 bytes to CX_SHM_MOST */
+
+struct cx_shmarena_block {
+    uint64_t offset, size; /* in the segment; the size asked for */
+    uint32_t forks;        /* cx_shm_forks() when it was handed out */
+    bool exposed;
+};
+
+struct cx_shmarena {
+    struct cx_shm *shm;
+    uint64_t next;   /* all from here on is untouched */
+    uint64_t filled; /* pages exist up to here */
+    uint64_t used;   /* bytes handed out now, exposed ones included */
+    struct cx_shmarena_list {
+        uint64_t *offsets;
+        uint32_t length, room;
+    } free[CX_SHMARENA_CLASSES];
+};
+
+void cx_shmarena_init(struct cx_shmarena *arena, struct cx_shm *shm);
+/* The segment stays. */
+void cx_shmarena_fini(struct cx_shmarena *arena);
+/* Whether this process made the segment. */
+bool cx_shmarena_mine(const struct cx_shmarena *arena);
+
+/* A block of at least `size` bytes at a multiple of 64: CX_OK; CX_FULL; CX_OSERROR (shm->error: no
+ * space).  What it holds is what the one before it left; `fresh`: zeros. */
+enum cx_status cx_shmarena_take(struct cx_shmarena *arena, uint64_t size,
+                                struct cx_shmarena_block *block, bool *fresh);
+/* Gives it back, unless another process may know it. */
+void cx_shmarena_give(struct cx_shmarena *arena, const struct cx_shmarena_block *block);
+
+#endif

@@ -1,0 +1,78 @@
+"""Segments and blocks of shared memory that cross to a child while it is being started."""
+
+from __future__ import annotations
+
+from multiprocessing import context, reduction
+from typing import Any
+
+from concx import _core
+
+__all__ = ["DATA", "RING", "SYNC", "Block", "Segment", "block", "dumps", "ring", "slot"]
+
+SYNC, RING, DATA = 1, 2, 3
+"""What a segment holds: locks and the like, a queue's messages, or data."""
+
+SYNC_BYTES = 4 << 20
+OWN_BYTES = 1 << 16  # a block as large as this gets a segment of its own
+
+
+def dumps(obj: Any) -> memoryview:
+    """What `multiprocessing` would send for the object."""
+    return reduction.ForkingPickler.dumps(obj)
+
+
+class Segment(_core.Segment):
+    """A segment that is passed on by its descriptor, once for each child."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        context.assert_spawning(self)
+        return _attach_segment, (reduction.DupFd(self.fileno()), self.kind)
+
+
+def _attach_segment(fd: Any, kind: int) -> Segment:
+    return Segment.attach(fd.detach(), kind)
+
+
+class Block(_core.Block):
+    """A block that is passed on as a place in its segment."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        context.assert_spawning(self)
+        self.expose()
+        return Block.attach, self.place()
+
+
+_current: Segment | None = None
+
+
+def slot(size: int) -> Block:
+    """A small zeroed block: all locks, events and conditions of a process share a segment.
+
+    A segment that is full, or that was inherited by a fork, is followed by another; each goes with
+    the last object in it.
+    """
+    global _current
+    segment = _current
+    if segment is not None and segment.mine:
+        try:
+            return Block(segment, size)
+        except MemoryError:
+            pass
+    fresh = Segment(SYNC, SYNC_BYTES)
+    found = Block(fresh, size)
+    _current = fresh
+    return found
+
+
+def block(size: int, *, zero: bool = True) -> Block:
+    """A block of any size; a large one has a segment of its own."""
+    return Block(Segment(DATA, size + 64), size, zero) if size >= OWN_BYTES else slot(size)
+
+
+def ring() -> Segment:
+    """A segment for the messages of one queue."""
+    return Segment(RING, 0)
