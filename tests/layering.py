@@ -36,7 +36,7 @@ class Rank(NamedTuple):
 
 
 def cell_names(cell: str) -> list[str]:
-    return re.findall(r"`([a-z_]+)`", cell)
+    return re.findall(r"`([a-z0-9_]+)`", cell)
 
 
 def core_ranks(root: Path) -> dict[str, Rank]:

@@ -50,6 +50,7 @@ def workload(name: str) -> Workload:
     """The workload of a name."""
     from workloads import (
         atomics,
+        boundedcaches,
         caches,
         idle,
         loops,
@@ -64,6 +65,7 @@ def workload(name: str) -> Workload:
     known: dict[str, Workload] = {
         **threads.WORKLOADS,
         **atomics.WORKLOADS,
+        **boundedcaches.WORKLOADS,
         **caches.WORKLOADS,
         **loops.WORKLOADS,
         **maps.WORKLOADS,

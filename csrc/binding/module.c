@@ -21,10 +21,11 @@ static struct type_entry type_table[] = {
     ENTRY(link, false),        ENTRY(countdown, true),   ENTRY(taskqueue, true),
     ENTRY(executorbase, true), ENTRY(nativerange, true), ENTRY(atomicint, true),
     ENTRY(atomicfloat, true),  ENTRY(atomicflag, true),  ENTRY(atomicref, true),
-    ENTRY(counter, true),      ENTRY(segment, true),     ENTRY(block, true),
-    ENTRY(mplock, true),       ENTRY(mpevent, true),     ENTRY(mpline, true),
-    ENTRY(mpqueue, true),      ENTRY(map, true),         ENTRY(mapset, true),
-    ENTRY(mapiter, false),     ENTRY(missing, false),    ENTRY(lrucache, true),
+    ENTRY(cache, true),        ENTRY(cacheiter, false),  ENTRY(counter, true),
+    ENTRY(segment, true),      ENTRY(block, true),       ENTRY(mplock, true),
+    ENTRY(mpevent, true),      ENTRY(mpline, true),      ENTRY(mpqueue, true),
+    ENTRY(map, true),          ENTRY(mapset, true),      ENTRY(mapiter, false),
+    ENTRY(missing, false),     ENTRY(lrucache, true),
 #undef ENTRY
 };
 
@@ -254,6 +255,12 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->future_condition);
     Py_VISIT(state->log_callback);
     Py_VISIT(state->log_state);
+    Py_VISIT(state->cache_stats);
+    Py_VISIT(state->cache_keys);
+    Py_VISIT(state->cache_values);
+    Py_VISIT(state->cache_items);
+    Py_VISIT(state->cache_same);
+    Py_VISIT(state->cache_watch);
     Py_VISIT(state->pickle_dumps);
     Py_VISIT(state->pickle_loads);
     Py_VISIT(state->forking_dumps);
@@ -290,6 +297,12 @@ module_clear(PyObject *module)
     Py_CLEAR(state->future_condition);
     Py_CLEAR(state->log_callback);
     Py_CLEAR(state->log_state);
+    Py_CLEAR(state->cache_stats);
+    Py_CLEAR(state->cache_keys);
+    Py_CLEAR(state->cache_values);
+    Py_CLEAR(state->cache_items);
+    Py_CLEAR(state->cache_same);
+    Py_CLEAR(state->cache_watch);
     Py_CLEAR(state->pickle_dumps);
     Py_CLEAR(state->pickle_loads);
     Py_CLEAR(state->forking_dumps);

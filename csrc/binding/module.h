@@ -36,6 +36,8 @@ struct cxb_state {
     PyTypeObject *atomicflag_type;
     PyTypeObject *atomicref_type;
     PyTypeObject *counter_type;
+    PyTypeObject *cache_type;
+    PyTypeObject *cacheiter_type;
     PyTypeObject *segment_type;
     PyTypeObject *block_type;
     PyTypeObject *mplock_type;
@@ -62,9 +64,12 @@ struct cxb_state {
     PyObject *asyncio_cancelled, *asyncio_invalid; /* asyncio's twins */
     PyObject *future_condition;                    /* concx._futures.Condition */
     PyObject *log_callback, *log_state;            /* concx._futures.log_... */
-    PyObject *pickle_dumps, *pickle_loads;         /* of pickle */
-    PyObject *forking_dumps;                       /* concx._shm.dumps */
-    PyObject *cache_info;                          /* functools._CacheInfo */
+    PyObject *cache_stats;                         /* concx.cache.CacheStats */
+    PyObject *cache_keys, *cache_values, *cache_items, *cache_same; /* its helpers */
+    PyObject *cache_watch;                                          /* concx._expiry.watch */
+    PyObject *pickle_dumps, *pickle_loads;                          /* of pickle */
+    PyObject *forking_dumps;                                        /* concx._shm.dumps */
+    PyObject *cache_info;                                           /* functools._CacheInfo */
     PyObject *ports; /* id of a loop -> weak reference to its LoopPort */
 };
 
@@ -87,9 +92,9 @@ extern PyType_Spec cxb_await_spec, cxb_loopport_spec, cxb_token_spec, cxb_reader
     cxb_spscqueue_spec, cxb_stack_spec, cxb_ringiter_spec, cxb_futurebase_spec, cxb_link_spec,
     cxb_countdown_spec, cxb_taskqueue_spec, cxb_executorbase_spec, cxb_nativerange_spec,
     cxb_atomicint_spec, cxb_atomicfloat_spec, cxb_atomicflag_spec, cxb_atomicref_spec,
-    cxb_counter_spec, cxb_lrucache_spec, cxb_segment_spec, cxb_block_spec, cxb_mplock_spec,
-    cxb_mpevent_spec, cxb_mpline_spec, cxb_mpqueue_spec, cxb_map_spec, cxb_mapset_spec,
-    cxb_mapiter_spec, cxb_missing_spec;
+    cxb_counter_spec, cxb_cache_spec, cxb_cacheiter_spec, cxb_lrucache_spec, cxb_segment_spec,
+    cxb_block_spec, cxb_mplock_spec, cxb_mpevent_spec, cxb_mpline_spec, cxb_mpqueue_spec,
+    cxb_map_spec, cxb_mapset_spec, cxb_mapiter_spec, cxb_missing_spec;
 
 /* Puts the methods of a table on a type as its own, but for those named in `without`: 0 or -1. */
 int cxb_add_methods(PyTypeObject *type, PyMethodDef *table, const char *const *without);

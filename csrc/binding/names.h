@@ -23,19 +23,24 @@
     X(call_soon_threadsafe, "call_soon_threadsafe")                                                \
     X(cancel, "cancel")                                                                            \
     X(cancelled, "cancelled")                                                                      \
+    X(cleared, "cleared")                                                                          \
     X(context, "context")                                                                          \
     X(create_future, "create_future")                                                              \
     X(done, "done")                                                                                \
     X(events, "asyncio.events")                                                                    \
+    X(expired, "expired")                                                                          \
+    X(explicit, "explicit")                                                                        \
     X(keys, "keys")                                                                                \
     X(missing, "__missing__")                                                                      \
     X(module, "__module__")                                                                        \
     X(name, "__name__")                                                                            \
     X(notify_all, "notify_all")                                                                    \
     X(release, "release")                                                                          \
+    X(replaced, "replaced")                                                                        \
     X(run, "run")                                                                                  \
     X(set_exception, "set_exception")                                                              \
     X(set_result, "set_result")                                                                    \
+    X(size, "size")                                                                                \
     X(time_is_up, "_time_is_up")                                                                   \
     X(total_seconds, "total_seconds")
 

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+/* Least recently used, strictly.  A hit moves its entry to the newest end of the one chain, under the
+ * exclusion, so the victim is the entry whose last use entered the exclusion first, and threads that
+ * use entries at the same time count in the order in which they entered. */
+#include "core/policy.h"
+
+static void
+touch(struct cx_policy *policy, uint32_t at)
+{
+    if (policy->chains[0].newest != at) {
+        cx_chain_move(policy, 0, at);
+    }
+}
+
+static void
+insert(struct cx_policy *policy, uint32_t at, bool is_known)
+{
+    (void)is_known;
+    cx_chain_push(policy, 0, at);
+}
+
+static uint32_t
+victim(struct cx_policy *policy)
+{
+    return policy->chains[0].oldest;
+}
+
+const struct cx_policy_kind cx_policy_lru = {
+    .name = "lru", .chains = 1, .hit = touch, .insert = insert, .victim = victim};

@@ -1,0 +1,515 @@
+"""Cache: listeners, keys that misbehave, the collector, leaks, threads, tags."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from cache_tools import EACH, Clock, Key, Log
+from concx.cache import Cache, CacheStats
+from queue_tools import FREE_THREADED, TSAN, run_threads, wait_until
+
+FORKS = pytest.mark.skipif(
+    not hasattr(os, "fork") or TSAN,
+    reason="needs fork; and ThreadSanitizer follows no child of a process with threads (a future one may)",
+)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+# -- listeners ------------------------------------------------------------------------------------
+
+
+def test_causes(clock: Clock) -> None:
+    log = Log()
+    c: Cache[Any, Any] = Cache(2, policy="fifo", timer=clock, on_evict=log)
+    c["a"] = 1
+    c["a"] = 2
+    c["a"] = c["a"]  # the same object: nothing has left
+    c["b"] = 3
+    c["c"] = 4
+    del c["b"]
+    assert c.pop("c") == 4
+    c.set("d", 5, ttl=1)
+    clock.now += 1
+    assert "d" not in c
+    c["e"], c["f"] = 6, 7
+    assert c.invalidate_if(lambda k, v: v == 6) == 1
+    c.clear()
+    assert log == [
+        ("a", 1, "replaced"),
+        ("a", 2, "size"),
+        ("b", 3, "explicit"),
+        ("c", 4, "explicit"),
+        ("d", 5, "expired"),
+        ("e", 6, "explicit"),
+        ("f", 7, "cleared"),
+    ]
+    s = c.stats()
+    assert isinstance(s, CacheStats)
+    assert (s.evicted, s.expired, s.removed, s.cleared) == (1, 1, 3, 1)
+
+
+def test_listeners_that_raise(monkeypatch: pytest.MonkeyPatch) -> None:
+    def listener(*_: object) -> None:
+        raise ValueError("mine")
+
+    seen: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", seen.append)
+    c: Cache[int, int] = Cache(1, on_evict=listener)
+    c[1] = 1
+    c[2] = 2
+    del c[2]
+    with pytest.raises(KeyError, match="9"):
+        c[9]
+    assert [str(u.exc_value) for u in seen] == ["mine", "mine"]
+
+
+@EACH
+def test_listeners_that_change_the_cache(policy: Any) -> None:
+    depth = 0
+
+    def listener(key: int, value: int, cause: str) -> None:
+        nonlocal depth
+        if depth < 3:
+            depth += 1
+            c[-key] = value
+            c.pop(key - 1, None)
+            c.resize(4 + key % 3)
+            depth -= 1
+
+    c: Cache[int, int] = Cache(5, policy=policy, on_evict=listener)
+    for i in range(2000):
+        c[i] = i
+        assert len(c) <= 6
+    c.clear()
+
+
+# -- keys that misbehave --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def act(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    return lambda what: monkeypatch.setattr(Key, "act", staticmethod(what))
+
+
+@EACH
+def test_equal_hashes(policy: Any) -> None:
+    c: Cache[Key, int] = Cache(10, policy=policy)
+    for i in range(300):
+        c[Key(i % 13)] = i
+        assert c[Key(i % 13)] == i
+        assert len(c) <= 10
+    assert c.get(Key("none")) is None
+
+
+def test_eq_that_clears(act: Any) -> None:
+    c: Cache[Key, int] = Cache(10)
+    keys = [Key(i) for i in range(5)]
+    for key in keys:
+        c[key] = 1
+    act(c.clear)
+    assert c.get(Key(4)) is None
+    c[Key(3)] = 5
+    act(lambda: None)
+    assert len(c) == 1
+    assert c[Key(3)] == 5
+
+
+def test_eq_that_raises(act: Any) -> None:
+    c: Cache[Key, int] = Cache(10, items=[(Key(1), 1)])
+
+    def fail() -> None:
+        raise RuntimeError("not comparable")
+
+    act(fail)
+    other = Key(1)
+    for call in (
+        lambda: c[other],
+        lambda: c.set(other, 1),
+        lambda: c.pop(other),
+        lambda: other in c,
+        lambda: c.touch(other),
+        lambda: c.ttl(other),
+        lambda: c.compute(other, lambda v: 1),
+    ):
+        with pytest.raises(RuntimeError, match="not comparable"):
+            call()
+    act(lambda: None)
+    assert c[other] == 1
+    assert len(c) == 1
+
+
+def test_eq_that_collects_and_churns(act: Any) -> None:
+    c: Cache[Any, Any] = Cache(20, policy="lru")
+    count = iter(range(10**9))
+
+    def churn() -> None:
+        n = next(count)
+        c[n] = [n]
+        if n % 50 == 0:
+            gc.collect()
+
+    for i in range(8):
+        c[Key(i)] = i
+    act(churn)
+    for i in range(100):
+        c[Key(i % 8)] = i
+        c.get(Key(i % 11))
+    act(lambda: None)
+    assert len(c) == 20
+
+
+def test_del_of_values_that_come_back() -> None:
+    class Value:
+        def __del__(self) -> None:
+            c[object()] = None
+            c.get(3)
+
+    c: Cache[Any, Any] = Cache(4)
+    for i in range(500):
+        c[i] = Value()
+        assert len(c) <= 4
+    c.clear()
+    assert len(c) <= 4
+
+
+def test_kinds_of_keys() -> None:
+    c: Cache[Any, Any] = Cache(None)
+    keys: list[Any] = [1, 2**100, 1.5, "a", "ä", "\U0001f600", b"a", (1, "a"), (1, (2, "b")), None]
+    keys += [frozenset([1]), (1.5, Key(1)), -1, -2, "", (), True and "t"]
+    for i, key in enumerate(keys):
+        c[key] = i
+    again: list[Any] = [
+        int("1"),
+        2**100,
+        float("1.5"),
+        "".join(["a"]),
+        "ä",
+        "\U0001f600",
+        bytes([97]),
+    ]
+    again += [(1, "".join("a")), (1, (2, "b")), None, frozenset([1]), (1.5, Key(1)), -1, -2, "", ()]
+    for i, key in enumerate(again):
+        assert c[key] == i
+    assert c[1.0] == c[True] == 0  # equal, as in a dict
+    assert c.get((1, 2)) is None
+    assert c.get("b") is None
+
+
+# -- the collector, leaks -------------------------------------------------------------------------
+
+
+def test_cycles_are_collected() -> None:
+    class Node:
+        cache: Any
+
+    def cycle() -> weakref.ref[Node]:
+        node = Node()
+        node.cache = Cache(5, items={1: node}, on_evict=lambda *_: node.cache)
+        return weakref.ref(node)
+
+    ref = cycle()
+    gc.collect()
+    gc.collect()
+    assert ref() is None
+
+
+@EACH
+def test_evictions_leak_nothing(policy: Any, clock: Clock) -> None:
+    class Value:
+        alive = 0
+
+        def __init__(self) -> None:
+            Value.alive += 1
+
+        def __del__(self) -> None:
+            Value.alive -= 1
+
+    c: Cache[Any, Value] = Cache(50, policy=policy, ttl=1000, timer=clock)
+    for i in range(5_000 if TSAN else 100_000):
+        c[i % 1999 if i % 2 else (i,)] = Value()
+        if i % 97 == 0:
+            clock.now += 30
+    assert Value.alive == len(c)
+    c.clear()
+    assert Value.alive == 0
+
+
+def test_memory_of_an_entry() -> None:
+    for ttl, most in ((None, 64), (60, 72)):
+        c: Cache[int, None] = Cache(100_000, ttl=ttl)
+        for i in range(200_000):
+            c[i] = None
+        assert sys.getsizeof(c) / 100_000 <= most
+        c.clear()
+        assert sys.getsizeof(c) < 64 * 16_384  # what the policy remembers stays
+
+
+# -- threads --------------------------------------------------------------------------------------
+
+
+@EACH
+def test_threads(policy: Any) -> None:
+    rounds = 500 if TSAN else 5_000
+    c: Cache[Any, Any] = Cache(100, policy=policy, max_weight=150, weigher=lambda k, v: v % 3)
+
+    def work(n: int) -> None:
+        for i in range(rounds):
+            key: Any = (i * 7 + n) % 250
+            match i % 8:
+                case 0 | 1:
+                    c[key] = i
+                case 2:
+                    c.set(key, i, ttl=0.001 * (i % 5 + 1))
+                case 3:
+                    c.pop(key, None)
+                case 4:
+                    c.compute(Key(key), lambda v: (v or 0) + 1)
+                case 5 if i % 400 == 5:
+                    c.clear() if n == 0 else list(c.items())
+                case _:
+                    c.get(key)
+            assert len(c) <= 100
+            assert c.weight <= 150
+
+    run_threads(*(partial(work, n) for n in range(4)))
+
+    def is_settled() -> bool:
+        c.expire()
+        values = list(c.values())
+        return len(c) == c.stats().size == len(values) and c.weight == sum(v % 3 for v in values)
+
+    wait_until(is_settled)  # what expires meanwhile makes it wrong for a moment
+
+
+def test_compute_loses_no_update() -> None:
+    rounds = 300 if TSAN else 3_000
+    c: Cache[str, int] = Cache(10)
+
+    def work() -> None:
+        for _ in range(rounds):
+            c.compute("n", lambda v: v + 1, 0)
+
+    run_threads(*[work] * 4)
+    assert c["n"] == 4 * rounds
+
+
+def test_setdefault_has_one_winner() -> None:
+    c: Cache[int, object] = Cache(100)
+
+    def work() -> list[object]:
+        return [c.setdefault(key, object()) for key in range(100)]
+
+    for got in zip(*run_threads(*[work] * 4), strict=True):
+        assert len(set(map(id, got))) == 1
+
+
+@FORKS
+def test_fork_while_threads_are_inside(run_script: Any) -> None:
+    done = run_script(
+        """
+        import os, threading, warnings
+        from concx.cache import Cache
+
+        warnings.simplefilter("ignore", DeprecationWarning)  # of fork among threads
+
+        c = Cache(50, ttl=5)
+        stop = False
+
+        def churn(n):
+            while not stop:
+                for i in range(100):
+                    c.set(i, i, tags=[str(i % 5)])
+                    c.get(i + 7)
+
+        threads = [threading.Thread(target=churn, args=(n,), daemon=True) for n in range(3)]
+        for t in threads:
+            t.start()
+        for round in range(30):
+            pid = os.fork()
+            if pid == 0:
+                for i in range(200):
+                    c.set(i, i, tags=["x"])
+                    assert c.get(i) == i
+                assert len(c) <= 50 and sorted(c) == sorted(c.values())
+                c.invalidate_tag("x")
+                c.clear()
+                assert len(c) == 0
+                os._exit(7)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+        stop = True
+        for t in threads:
+            t.join()
+        print("whole")
+        """
+    )
+    assert done.stdout.strip() == "whole"
+
+
+def test_shared() -> None:
+    c: Cache[int, int] = Cache(10, shared=True)
+    before = sys.getrefcount(c)
+    c[1] = 2
+    assert c[1] == 2
+    if FREE_THREADED and sys.version_info < (3, 14):
+        holders = [c] * 100
+        assert sys.getrefcount(c) == before
+        assert len(holders) == 100
+
+
+# -- the expiry thread ----------------------------------------------------------------------------
+
+
+def sweepers() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name == "concx-expiry"]
+
+
+def test_expire_every() -> None:
+    log = Log()
+    caches: list[Cache[int, int]] = [
+        Cache(9, ttl=0.01, expire_every=timedelta(milliseconds=5), on_evict=log) for _ in range(3)
+    ]
+    for c in caches:
+        c[1] = 1
+    assert len(sweepers()) == 1
+    wait_until(lambda: not any(map(len, caches)))
+    assert log == [(1, 1, "expired")] * 3
+    del c
+    caches.clear()
+    wait_until(lambda: not sweepers(), "the thread ends with the last cache")
+    caches.append(Cache(9, ttl=0.01, expire_every=0.005, items={1: 1}))
+    wait_until(lambda: len(caches[0]) == 0, "another thread looks after it")
+    caches.clear()
+    wait_until(lambda: not sweepers())
+    with pytest.raises(ValueError, match="expire_every must be more than 0 seconds, got 0"):
+        Cache(1, expire_every=0)
+
+
+def test_expire_every_with_a_timer_that_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    reported: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", reported.append)
+    wrong = True
+
+    def timer() -> float:
+        if wrong:
+            raise OSError("no time")
+        return 1e9
+
+    c: Cache[int, int] = Cache(9, ttl=1, timer=timer, expire_every=0.005)
+    wait_until(lambda: len(reported) >= 2)
+    assert isinstance(reported[0].exc_value, OSError)
+    wrong = False
+    c[1] = 1
+    assert len(c) == 1
+    del c
+    reported.clear()  # with the tracebacks that know the cache
+    wait_until(lambda: not sweepers())
+
+
+@FORKS
+def test_expire_every_after_fork(run_script: Any) -> None:
+    run_script(
+        """
+        import os, time, warnings
+        from concx.cache import Cache
+
+        warnings.simplefilter("ignore", DeprecationWarning)  # of fork among threads
+        c = Cache(9, ttl=0.05, expire_every=0.01, items={1: 1})
+        pid = os.fork()
+        limit = time.monotonic() + 20
+        while len(c) and time.monotonic() < limit:
+            time.sleep(0.001)
+        if pid == 0:
+            os._exit(7 if len(c) == 0 else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7 and len(c) == 0
+        """
+    )
+
+
+# -- tags -----------------------------------------------------------------------------------------
+
+
+def test_tags() -> None:
+    log = Log()
+    c: Cache[str, int] = Cache(None, on_evict=log)
+    assert c.invalidate_tag("u1") == 0
+    c.set("a", 1, tags=("u1", "x"))
+    c.set("b", 2, tags=["u1", "u1"])
+    c.set("d", 3, tags={"x"})
+    c["e"] = 4
+    assert c.invalidate_tag("u1") == 2
+    assert set(c) == {"d", "e"}
+    assert [(k, cause) for k, _, cause in sorted(log)] == [("a", "explicit"), ("b", "explicit")]
+    c["d"] = 5  # a new value, without tags
+    assert c.invalidate_tag("x") == 0
+    assert c["d"] == 5
+    c.set("d", 6, tags=["x"])
+    c.clear()
+    c["d"] = 7
+    assert c.invalidate_tag("x") == 0
+    for wrong, match in (("abc", "not a str: 'abc'"), ([1], "got 1"), (5, "not iterable")):
+        with pytest.raises(TypeError, match=match):
+            c.set("z", 1, tags=wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="got 5"):
+        c.invalidate_tag(5)  # type: ignore[arg-type]
+    assert "z" not in c
+
+
+@EACH
+def test_tags_against_a_model(policy: Any, rng: Any) -> None:
+    c: Cache[int, int] = Cache(60, policy=policy)
+    tags: dict[int, set[str]] = {}
+    for i in range(4000):
+        key, names = rng.randrange(150), {f"t{rng.randrange(12)}" for _ in range(rng.randrange(4))}
+        if rng.random() < 0.6:
+            c.set(key, i, tags=names)
+            tags[key] = names
+        elif rng.random() < 0.5:
+            c.pop(key, None)
+        else:
+            name = f"t{rng.randrange(12)}"
+            expected = {k for k in c if name in tags[k]}
+            assert c.invalidate_tag(name) == len(expected)
+            assert not expected & set(c)
+
+
+def test_names_of_tags_do_not_pile_up() -> None:
+    c: Cache[int, int] = Cache(10)
+    for i in range(20_000):
+        c.set(i, i, tags=[f"only once {i}"])
+    assert sys.getsizeof(c) < 10_000
+    name = "".join(["a ", "name"])
+    before = sys.getrefcount(name)
+    c.set(1, 1, tags=[name])
+    assert sys.getrefcount(name) == before + 1
+    c.clear()
+    c.set(1, 1, tags=["other"])
+    assert sys.getrefcount(name) == before
+
+
+def test_tags_by_threads() -> None:
+    c: Cache[int, int] = Cache(50)
+
+    def work(n: int) -> None:
+        for i in range(300 if TSAN else 3_000):
+            c.set((i * 3 + n) % 80, i, tags=[f"t{i % 7}", f"n{n}"])
+            if i % 5 == 0:
+                c.invalidate_tag(f"t{i % 7}")
+            if i % 500 == 0:
+                c.clear()
+
+    run_threads(*(partial(work, n) for n in range(4)))
+    assert sum(c.invalidate_tag(f"t{i}") for i in range(7)) + len(c) >= 0 == len(c)
