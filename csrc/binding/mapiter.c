@@ -15,15 +15,15 @@ typedef struct {
 } MapIterObject;
 
 PyObject *
-cxb_map_iter(MapObject *map, enum cxb_map_part part)
+cxb_map_iter(MapObject *self, enum cxb_map_part part)
 {
-    PyTypeObject *type = map->state->mapiter_type;
-    MapIterObject *self = (MapIterObject *)type->tp_alloc(type, 0);
-    if (self != NULL) {
-        self->map = (MapObject *)Py_NewRef(map);
-        self->part = part;
+    PyTypeObject *type = self->state->mapiter_type;
+    MapIterObject *iterator = (MapIterObject *)type->tp_alloc(type, 0);
+    if (iterator != NULL) {
+        iterator->map = (MapObject *)Py_NewRef(self);
+        iterator->part = part;
     }
-    return (PyObject *)self;
+    return (PyObject *)iterator;
 }
 
 /* The entries for the next steps: 0, or -1 with MemoryError. */
@@ -63,7 +63,7 @@ advance(MapIterObject *self, struct cx_map_node *entry)
     if (self->next == self->count && refill(self) < 0) {
         return -1;
     }
-    if (self->next == self->count) {
+    if (self->next == self->count || self->entries == NULL) {
         return 0;
     }
     *entry = self->entries[self->next++];

@@ -99,8 +99,8 @@ cx_map_begin(struct cx_map_op *op)
 static inline void
 cx_map_leave(struct cx_map_op *op)
 {
-    struct cx_limbo *limbo = &op->stripe->limbo;
     if (!CX_WITH_GIL) {
+        struct cx_limbo *limbo = &op->stripe->limbo;
         op->is_due = cx_limbo_seal_if_due(limbo) || op->is_due;
         if (CX_UNLIKELY(limbo->first != NULL) && op->waste.ripe == NULL) {
             op->waste.ripe = cx_limbo_take(limbo);

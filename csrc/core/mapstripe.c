@@ -177,15 +177,18 @@ finish(struct cx_map *m, struct cx_map_table *t, struct cx_map_stripe *s,
     cx_map_retire(s, waste, CX_MAP_TABLE, t, 1);
 }
 
-static void
+/* True: that was the last one of all stripes, and the table is gone. */
+static bool
 move_one(struct cx_map *m, struct cx_map_table *t, struct cx_map_stripe *s, uint64_t bucket,
          struct cx_map_waste *waste)
 {
     cx_map_move(t, bucket, &s->run);
-    if (++s->moved == cx_map_share(m, t) &&
-        cx_fetch_add_acq_rel(&t->stripes_left, (uint32_t)-1) == 1) {
+    bool is_last = ++s->moved == cx_map_share(m, t) &&
+                   cx_fetch_add_acq_rel(&t->stripes_left, (uint32_t)-1) == 1;
+    if (is_last) {
         finish(m, t, s, waste);
     }
+    return is_last;
 }
 
 /* Moves up to `most` buckets of a stripe whose guard is held. */
@@ -194,11 +197,12 @@ move_some(struct cx_map *m, struct cx_map_table *t, struct cx_map_stripe *s, uin
           struct cx_map_waste *waste)
 {
     uint64_t share = cx_map_share(m, t), begin = (uint64_t)(s - m->stripes) * share;
-    while (most > 0 && s->moved < share) {
+    bool is_last = false;
+    while (most > 0 && s->moved < share && !is_last) {
         uint64_t bucket = begin + s->hand++;
         if (cx_load_relaxed(&t->bucket[bucket]) != CX_MAP_MOVED) {
             most--;
-            move_one(m, t, s, bucket, waste);
+            is_last = move_one(m, t, s, bucket, waste);
         }
     }
 }
@@ -223,13 +227,15 @@ cx_map_home(struct cx_map *m, struct cx_map_stripe *s, uint64_t hash, bool *is_i
         return t;
     }
     turn_to(s, t);
+    uint64_t share = cx_map_share(m, t);
     uint32_t most = CX_MAP_STEP;
+    bool is_last = false;
+    *is_idle = s->moved == share;
     if (cx_load_relaxed(&t->bucket[hash >> t->shift]) != CX_MAP_MOVED) {
         most--;
-        move_one(m, t, s, hash >> t->shift, waste);
+        is_last = move_one(m, t, s, hash >> t->shift, waste);
     }
-    *is_idle = s->moved == cx_map_share(m, t);
-    if (!*is_idle) {
+    if (!is_last) {
         move_some(m, t, s, most, waste);
     }
     return n;

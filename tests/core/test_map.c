@@ -238,7 +238,27 @@ test_vague(void)
     CHECK_EQ(objects, 0);
 }
 
+/* Replaced again and again: what waits for its grace period stays little. */
+static void
+test_bounded(void)
+{
+    struct cx_map m;
+    for (object_weight = 1; object_weight <= CX_LIMBO_WEIGHT; object_weight++) {
+        CHECK(cx_map_init(&m, &hooks, 3, 0));
+        for (uint64_t i = 0; i < 10000; i++) {
+            set(&m, i % 10, i);
+        }
+        CHECK(objects < 20 + 8 * CX_BATCH_ITEMS);
+        CHECK(cx_map_waiting(&m) <= 8 * CX_BATCH_ITEMS);
+        cx_map_fini(&m);
+        CHECK_EQ(objects, 0);
+    }
+    object_weight = 8;
+}
+
 /* --- many threads ----------------------------------------------------------------------------- */
+
+#if !CX_WITH_GIL
 
 #define OWN 400
 
@@ -393,24 +413,6 @@ test_clear_meanwhile(void)
     CHECK_EQ(objects, 0);
 }
 
-/* Replaced again and again: what waits for its grace period stays little. */
-static void
-test_bounded(void)
-{
-    struct cx_map m;
-    for (object_weight = 1; object_weight <= CX_LIMBO_WEIGHT; object_weight++) {
-        CHECK(cx_map_init(&m, &hooks, 3, 0));
-        for (uint64_t i = 0; i < 10000; i++) {
-            set(&m, i % 10, i);
-        }
-        CHECK(objects < 20 + 8 * CX_BATCH_ITEMS);
-        CHECK(cx_map_waiting(&m) <= 8 * CX_BATCH_ITEMS);
-        cx_map_fini(&m);
-        CHECK_EQ(objects, 0);
-    }
-    object_weight = 8;
-}
-
 /* --- fork ------------------------------------------------------------------------------------- */
 
 /* The sanitizers' allocators are not made for forks with threads: a child can hang in free(). */
@@ -499,6 +501,7 @@ test_fork(void)
 }
 
 #endif
+#endif
 
 int
 main(int argc, char **argv)
@@ -512,13 +515,15 @@ main(int argc, char **argv)
     RUN(test_snapshot_and_clear);
     RUN(test_flood);
     RUN(test_vague);
+    RUN(test_bounded);
+#if !CX_WITH_GIL /* there the GIL is what these threads do without */
     RUN(test_mpmc);
     RUN(test_walks_meanwhile);
     RUN(test_snapshots_meanwhile);
     RUN(test_clear_meanwhile);
-    RUN(test_bounded);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(CX_TSAN)
     RUN(test_fork);
+#endif
 #endif
     return harness_end();
 }
