@@ -67,7 +67,8 @@ ROWS = [
         unit="steps/s",
         variants=("split",),
         goals=(Goal(f"{SHARED}, 2 threads", (f"{SHARED}, 1 thread",), free_threaded=1.4),),
-        why="The counters lie in several stripes, each with a lock of its own.",
+        why="The counters lie in several stripes, each with a lock of its own, and hold no object that one thread would "
+        "make and another free; but both threads write the same counters.",
     ),
     Row(
         "map-compute",

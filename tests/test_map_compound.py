@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from typing import Any
 
@@ -88,6 +89,34 @@ def test_add_at_the_edges(start: int, delta: int) -> None:
     m = ConcurrentDict(a=start)
     assert m.add("a", delta) == start + delta
     assert m["a"] == start + delta
+
+
+def test_what_add_leaves_is_an_int_everywhere() -> None:
+    """The map keeps it without an object of its own."""
+    m: ConcurrentDict[Any, Any] = ConcurrentDict({i: 1000 * i for i in range(50)})
+    expected = {i: 1000 * i - 7 for i in range(50)}
+    for i in range(50):
+        m.add(i, -7)
+    assert m == expected
+    assert dict(m) == m.snapshot() == expected
+    assert sorted(m.values()) == sorted(expected.values())
+    assert set(m.items()) == set(expected.items())
+    assert sorted(m) == list(range(50))
+    assert m.get_many(range(50)) == list(expected.values())
+    assert ConcurrentDict(m) == pickle.loads(pickle.dumps(m)) == m | {} == expected
+    assert m[3] == m.get(3) == m.setdefault(3, 0) == m.compute_if_absent(3, int) == 2993
+    assert m.compare_and_set(3, 2993, "three")
+    assert not m.compare_and_set(4, 3992, "four")
+    assert m.compare_and_set(4, 3993.0, "four")  # an equal one
+    assert m.compute(5, lambda n: n + 1) == 4994
+    assert m.merge(6, 1, lambda old, new: old + new) == 5994
+    assert m.add(7, 0.5) == 6993.5
+    assert m.add(8, 2**62) == 2**62 + 7993
+    assert m.add(8, -(2**62)) == 7993
+    assert m.pop(9) == 8993
+    popped = [m.popitem() for _ in range(len(m))]
+    assert {key for key, _ in popped} == set(range(50)) - {9}
+    assert dict(popped)[10] == 9993
 
 
 def test_get_many() -> None:

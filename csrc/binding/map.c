@@ -13,18 +13,24 @@
 /* --- the hooks of the core ---------------------------------------------------------------------- */
 
 static void
-retain(void *object)
+retain(void *value)
 {
-    Py_INCREF((PyObject *)object);
+    cxb_value_retain(value);
 }
 
 static void
-drop(void *object)
+drop(void *value)
 {
-    Py_DECREF((PyObject *)object);
+    cxb_value_drop(value);
 }
 
-static const struct cx_map_hooks hooks = {PyMem_Malloc, PyMem_Free, retain, drop, cxb_weight};
+static uint32_t
+weigh(void *value)
+{
+    return cxb_value_is_int(value) ? 0 : cxb_weight(value);
+}
+
+static const struct cx_map_hooks hooks = {PyMem_Malloc, PyMem_Free, retain, drop, weigh};
 
 /* --- life ------------------------------------------------------------------------------------- */
 
@@ -98,7 +104,7 @@ static int
 visit_one(void *object, void *arg)
 {
     const struct visitor *visitor = arg;
-    return visitor->visit((PyObject *)object, visitor->arg);
+    return cxb_value_is_int(object) ? 0 : visitor->visit((PyObject *)object, visitor->arg);
 }
 
 /* No lock: nobody else runs Python code now, and the core is whole whenever Python code can run. */
@@ -383,9 +389,12 @@ map_snapshot(MapObject *self, PyObject *unused)
     }
     PyObject *dict = PyDict_New();
     for (Py_ssize_t i = 0; dict != NULL && i < count; i++) {
-        if (PyDict_SetItem(dict, entries[i].key, entries[i].value) < 0) {
+        cxb_value_retain(entries[i].value);
+        PyObject *value = cxb_value_object(entries[i].value);
+        if (value == NULL || PyDict_SetItem(dict, entries[i].key, value) < 0) {
             Py_CLEAR(dict);
         }
+        Py_XDECREF(value);
     }
     cxb_map_drop(entries, (size_t)count);
     PyMem_Free(entries);

@@ -24,6 +24,45 @@ typedef struct {
     PyObject *weakrefs;
 } MapObject;
 
+/* A value is an object, or since the last `add` an int of 63 bits in the place of its address, with the
+ * lowest bit set: threads that count then write neither an object nor its reference count. */
+static inline bool
+cxb_value_is_int(const void *value)
+{
+    return ((uintptr_t)value & 1) != 0;
+}
+
+static inline int64_t
+cxb_value_int(const void *value)
+{
+    return (int64_t)((intptr_t)value >> 1);
+}
+
+/* In a section or under the guard, so that it stays. */
+static inline void
+cxb_value_retain(void *value)
+{
+    if (!cxb_value_is_int(value)) {
+        Py_XINCREF((PyObject *)value);
+    }
+}
+
+static inline void
+cxb_value_drop(void *value)
+{
+    if (!cxb_value_is_int(value)) {
+        Py_XDECREF((PyObject *)value);
+    }
+}
+
+/* The object that a retained value is, or NULL with MemoryError; takes the reference over. */
+static inline PyObject *
+cxb_value_object(void *value)
+{
+    return CX_LIKELY(!cxb_value_is_int(value)) ? (PyObject *)value
+                                               : PyLong_FromLongLong(cxb_value_int(value));
+}
+
 /* What is not there: absent before, or to be removed. */
 #define CXB_ABSENT ((PyObject *)NULL)
 

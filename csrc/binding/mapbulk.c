@@ -8,7 +8,7 @@ cxb_map_drop(struct cx_map_node *entries, size_t count)
     PyObject *error = cxb_error_set_aside();
     for (size_t i = 0; i < count; i++) {
         Py_DECREF((PyObject *)entries[i].key);
-        Py_DECREF((PyObject *)entries[i].value);
+        cxb_value_drop(entries[i].value);
     }
     cxb_error_put_back(error);
 }
@@ -66,9 +66,14 @@ cxb_map_pop_any(MapObject *self, PyObject **key, PyObject **value)
             done = cxb_map_write_at(self, entries[i].key, entries[i].hash, CXB_EXACTLY,
                                     entries[i].value, CXB_ABSENT, NULL);
             if (done == 1) {
+                cxb_value_retain(entries[i].value);
                 *key = Py_NewRef((PyObject *)entries[i].key);
-                *value = Py_NewRef((PyObject *)entries[i].value);
+                *value = cxb_value_object(entries[i].value);
                 cx_store_relaxed(&self->cursor, before);
+                if (*value == NULL) {
+                    Py_CLEAR(*key);
+                    done = -1;
+                }
             }
         }
         cxb_map_drop(entries, count);
@@ -94,7 +99,10 @@ update_from_map(MapObject *self, MapObject *other)
     Py_ssize_t count = cxb_map_snapshot(other, &entries);
     int failed = count < 0 ? -1 : 0;
     for (Py_ssize_t i = 0; failed == 0 && i < count; i++) {
-        failed = set(self, entries[i].key, entries[i].value);
+        cxb_value_retain(entries[i].value);
+        PyObject *value = cxb_value_object(entries[i].value);
+        failed = value == NULL ? -1 : set(self, entries[i].key, value);
+        Py_XDECREF(value);
     }
     if (count >= 0) {
         cxb_map_drop(entries, (size_t)count);

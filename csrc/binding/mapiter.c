@@ -84,17 +84,17 @@ iter_next(MapIterObject *self)
         }
         return NULL;
     }
-    PyObject *key = entry.key, *value = entry.value;
-    switch (self->part) {
-    case CXB_KEYS:
-        Py_DECREF(value);
+    PyObject *key = entry.key;
+    if (self->part == CXB_KEYS) {
+        cxb_value_drop(entry.value);
         return key;
-    case CXB_VALUES:
+    }
+    PyObject *value = cxb_value_object(entry.value);
+    if (self->part == CXB_VALUES || value == NULL) {
         Py_DECREF(key);
         return value;
-    default:
-        return Py_BuildValue("(NN)", key, value);
     }
+    return Py_BuildValue("(NN)", key, value);
 }
 
 static PyObject *
@@ -111,7 +111,9 @@ iter_traverse(MapIterObject *self, visitproc visit, void *arg)
     Py_VISIT((PyObject *)self->map);
     for (size_t i = self->next; i < self->count; i++) {
         Py_VISIT((PyObject *)self->entries[i].key);
-        Py_VISIT((PyObject *)self->entries[i].value);
+        if (!cxb_value_is_int(self->entries[i].value)) {
+            Py_VISIT((PyObject *)self->entries[i].value);
+        }
     }
     return 0;
 }

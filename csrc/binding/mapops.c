@@ -25,7 +25,7 @@ pins_retain(struct pins *p)
 {
     for (; CX_UNLIKELY(p->retained < p->core.count); p->retained++) {
         Py_INCREF((PyObject *)p->core.list[p->retained].key);
-        Py_INCREF((PyObject *)p->core.list[p->retained].value);
+        cxb_value_retain(p->core.list[p->retained].value);
     }
 }
 
@@ -35,7 +35,7 @@ pins_drop(struct pins *p)
     PyObject *error = cxb_error_set_aside();
     for (uint32_t i = 0; i < p->retained; i++) {
         Py_DECREF((PyObject *)p->core.list[i].key);
-        Py_DECREF((PyObject *)p->core.list[i].value);
+        cxb_value_drop(p->core.list[i].value);
     }
     if (p->core.list != p->few) {
         PyMem_Free(p->core.list);
@@ -109,9 +109,18 @@ found(MapObject *self, bool is_there)
     return is_there;
 }
 
+/* *value becomes the object of a retained value: 1, or -1 with MemoryError. */
+static inline int
+hand_over(MapObject *self, void *there, PyObject **value)
+{
+    *value = cxb_value_object(there);
+    return CX_LIKELY(*value != NULL) ? found(self, true) : -1;
+}
+
 static CX_COLD int
 find_undecided(MapObject *self, PyObject *key, uint64_t hash, struct pins *pins, PyObject **value)
 {
+    *value = NULL;
     for (;;) {
         struct cx_map_pin *equal;
         bool is_all = pins->core.wanted == 0;
@@ -119,19 +128,20 @@ find_undecided(MapObject *self, PyObject *key, uint64_t hash, struct pins *pins,
             pins_fini(pins);
             return -1;
         }
+        void *there = equal == NULL ? NULL : equal->value;
         if (equal != NULL || is_all) {
-            *value = equal == NULL ? NULL : Py_NewRef((PyObject *)equal->value);
+            cxb_value_retain(there);
             pins_fini(pins);
-            return found(self, equal != NULL);
+            return there == NULL ? found(self, false) : hand_over(self, there, value);
         }
         cx_rcu_enter();
-        *value = cx_map_find(&self->core, hash, key, cxb_same, &pins->core);
-        Py_XINCREF(*value);
+        there = cx_map_find(&self->core, hash, key, cxb_same, &pins->core);
+        cxb_value_retain(there);
         pins_retain(pins);
         cx_rcu_exit();
-        if (*value != NULL) {
+        if (there != NULL) {
             pins_fini(pins);
-            return found(self, true);
+            return hand_over(self, there, value);
         }
     }
 }
@@ -148,16 +158,19 @@ cxb_map_find(MapObject *self, PyObject *key, PyObject **value)
     uint64_t spread = cxb_spread(hash);
     pins_init(&pins);
     cx_rcu_enter();
-    PyObject *there = cx_map_find(&self->core, spread, key, cxb_same, &pins.core);
-    Py_XINCREF(there);
+    void *there = cx_map_find(&self->core, spread, key, cxb_same, &pins.core);
+    cxb_value_retain(there);
     pins_retain(&pins);
     cx_rcu_exit();
-    *value = there;
     if (CX_UNLIKELY(there == NULL && (pins.retained > 0 || pins.core.wanted > 0))) {
         return find_undecided(self, key, spread, &pins, value);
     }
     pins_fini(&pins);
-    return found(self, there != NULL);
+    if (there != NULL) {
+        return hand_over(self, there, value);
+    }
+    *value = NULL;
+    return found(self, false);
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -173,21 +186,31 @@ seems_absent(MapObject *self, PyObject *key, uint64_t hash)
     return !is_there;
 }
 
-/* Under the guard, with op->node known: 1 done, 0 not as wanted, -1 a node is wanted first. */
+/* Whether the value that is there is the one that was expected: an object by its identity. */
+static inline bool
+is_expected(void *there, PyObject *expected)
+{
+    if (there == expected || !cxb_value_is_int(there)) {
+        return there == expected;
+    }
+    int overflow;
+    return !cxb_value_is_int(expected) && PyLong_CheckExact(expected) &&
+           PyLong_AsLongLongAndOverflow(expected, &overflow) == cxb_value_int(there) &&
+           overflow == 0;
+}
+
+/* Under the guard, with op->node known: 1 done, 0 not as wanted, -1 a node is wanted first.  *before is
+ * retained if it is asked for. */
 static inline int
 change(struct cx_map_op *op, PyObject *key, enum cxb_want want, PyObject *expected, PyObject *value,
-       PyObject **before)
+       void **before)
 {
-    PyObject *there = op->node == NULL ? NULL : cx_load_relaxed(&op->node->value);
-    if (want == CXB_NOTHING ? there != NULL
-                            : (want == CXB_ENTRY && there == NULL) ||
-                                  (want == CXB_EXACTLY && (there == NULL || there != expected))) {
-        if (before != NULL) {
-            *before = Py_XNewRef(there);
-        }
-        return 0;
-    }
-    if (there == NULL && value != NULL) {
+    void *there = op->node == NULL ? NULL : cx_load_relaxed(&op->node->value);
+    bool is_wanted = want == CXB_ANYTHING  ? true
+                     : want == CXB_NOTHING ? there == NULL
+                     : want == CXB_ENTRY   ? there != NULL
+                                           : there != NULL && is_expected(there, expected);
+    if (is_wanted && there == NULL && value != NULL) {
 #if CX_WITH_GIL
         /* Nothing runs meanwhile. */
         if (op->spare == NULL) {
@@ -199,7 +222,11 @@ change(struct cx_map_op *op, PyObject *key, enum cxb_want want, PyObject *expect
         }
     }
     if (before != NULL) {
-        *before = Py_XNewRef(there);
+        cxb_value_retain(there);
+        *before = there;
+    }
+    if (!is_wanted) {
+        return 0;
     }
     if (there != NULL && value != NULL) {
         cx_map_replace(op, Py_NewRef(value));
@@ -237,6 +264,7 @@ cxb_map_write_at(MapObject *self, PyObject *key, uint64_t hash, enum cxb_want wa
 {
     struct pins pins;
     struct cx_map_op op = {.map = &self->core, .hash = hash};
+    void *there = NULL;
     int done;
     pins_init(&pins);
     bool wants_node =
@@ -251,7 +279,8 @@ cxb_map_write_at(MapObject *self, PyObject *key, uint64_t hash, enum cxb_want wa
         }
         bool is_known = cx_map_seek(&op, key, cxb_same, &pins.core);
         pins_retain(&pins);
-        done = is_known ? change(&op, key, want, expected, value, before) : -1;
+        done =
+            is_known ? change(&op, key, want, expected, value, before == NULL ? NULL : &there) : -1;
         cx_map_leave(&op);
         if (done >= 0) {
             break;
@@ -267,6 +296,10 @@ cxb_map_write_at(MapObject *self, PyObject *key, uint64_t hash, enum cxb_want wa
     }
     cx_map_settle(&op);
     pins_fini(&pins);
+    if (before != NULL) {
+        *before = cxb_value_object(there);
+        return *before == NULL && there != NULL ? -1 : done;
+    }
     return done;
 }
 
@@ -280,37 +313,51 @@ cxb_map_write(MapObject *self, PyObject *key, enum cxb_want want, PyObject *expe
                : cxb_map_write_at(self, key, cxb_spread(hash), want, expected, value, before);
 }
 
-/* In one go: making an int neither runs Python nor leaves the interpreter, so it may be done under the
- * guard, and nobody can come in between. */
+/* The int that a value is, if it is one of 64 bits. */
+static inline bool
+int_of(void *value, long long *n)
+{
+    int overflow = 0;
+    if (cxb_value_is_int(value)) {
+        *n = cxb_value_int(value);
+    }
+    else if (PyLong_CheckExact((PyObject *)value)) {
+        *n = PyLong_AsLongLongAndOverflow((PyObject *)value, &overflow);
+    }
+    else {
+        return false;
+    }
+    return overflow == 0;
+}
+
 int
 cxb_map_add_int(MapObject *self, PyObject *key, PyObject *delta, PyObject **sum)
 {
     struct cx_map_pins none = {.room = 0};
     struct cx_map_op op = {.map = &self->core};
-    int overflow, done = 0;
-    long long n, change = PyLong_AsLongLongAndOverflow(delta, &overflow);
+    long long n = 0, change_by;
+    bool is_simple = false;
     Py_hash_t hash = cxb_hash(key);
     if (CX_UNLIKELY(hash == -1)) {
         return -1;
     }
     op.hash = cxb_spread(hash);
-    if (overflow != 0 || !cx_map_begin(&op)) {
+    if (!int_of(delta, &change_by) || !cx_map_begin(&op)) {
         return 0;
     }
     if (cx_map_seek(&op, key, cxb_same, &none) && op.node != NULL) {
-        PyObject *there = cx_load_relaxed(&op.node->value);
-        if (PyLong_CheckExact(there)) {
-            n = PyLong_AsLongLongAndOverflow(there, &overflow);
-            if (overflow == 0 && !__builtin_add_overflow(n, change, &n)) {
-                *sum = PyLong_FromLongLong(n);
-                done = *sum == NULL ? -1 : 1;
-            }
+        is_simple = int_of(cx_load_relaxed(&op.node->value), &n) &&
+                    !__builtin_add_overflow(n, change_by, &n) && n <= INT64_MAX / 2 &&
+                    n >= INT64_MIN / 2;
+        if (is_simple) {
+            cx_map_replace(&op, (void *)((uintptr_t)n << 1 | 1));
         }
-    }
-    if (done == 1) {
-        cx_map_replace(&op, Py_NewRef(*sum));
     }
     cx_map_leave(&op);
     cx_map_settle(&op);
-    return done;
+    if (!is_simple) {
+        return 0;
+    }
+    *sum = PyLong_FromLongLong(n);
+    return *sum == NULL ? -1 : 1;
 }

@@ -116,12 +116,21 @@ cx_map_insert(struct cx_map_op *op, void *key, void *value)
     op->is_tight = is_tight(op);
 }
 
+static void
+retire_value(struct cx_map_op *op, void *value)
+{
+    uint32_t weight = weight_of(op, value);
+    if (weight > 0) {
+        cx_map_retire(op->stripe, &op->waste, CX_MAP_OBJECT, value, weight);
+    }
+}
+
 void
 cx_map_replace(struct cx_map_op *op, void *value)
 {
     void *old = cx_load_relaxed(&op->node->value);
     cx_store_release(&op->node->value, value); /* LP */
-    cx_map_retire(op->stripe, &op->waste, CX_MAP_OBJECT, old, weight_of(op, old));
+    retire_value(op, old);
 }
 
 void
@@ -133,7 +142,7 @@ cx_map_remove(struct cx_map_op *op)
     count(op->stripe, -1);
     op->is_tight = is_tight(op);
     cx_map_retire(op->stripe, &op->waste, CX_MAP_NODE, op->node, weight_of(op, op->node->key));
-    cx_map_retire(op->stripe, &op->waste, CX_MAP_OBJECT, old, weight_of(op, old));
+    retire_value(op, old);
 }
 
 #if !CX_WITH_GIL

@@ -34,9 +34,10 @@ struct cx_map_stripe {
 struct cx_map_hooks {
     void *(*node_new)(size_t size);
     void (*node_free)(void *node);
-    void (*retain)(void *object);    /* takes a reference; called under a guard */
-    void (*drop)(void *object);      /* gives one back; never called under a guard */
-    uint32_t (*weigh)(void *object); /* how much it holds on to, for cx_limbo_add; under a guard */
+    void (*retain)(void *object); /* takes a reference; called under a guard */
+    void (*drop)(void *object);   /* gives one back; never called under a guard */
+    /* How much it holds on to, for cx_limbo_add; 0: nothing is to be dropped.  Under a guard. */
+    uint32_t (*weigh)(void *object);
 };
 
 struct cx_map {
