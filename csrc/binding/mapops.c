@@ -347,8 +347,8 @@ cxb_map_add_int(MapObject *self, PyObject *key, PyObject *delta, PyObject **sum)
     }
     if (cx_map_seek(&op, key, cxb_same, &none) && op.node != NULL) {
         is_simple = int_of(cx_load_relaxed(&op.node->value), &n) &&
-                    !__builtin_add_overflow(n, change_by, &n) && n <= INT64_MAX / 2 &&
-                    n >= INT64_MIN / 2;
+                    !__builtin_add_overflow(n, change_by, &n) && n <= INTPTR_MAX / 2 &&
+                    n >= INTPTR_MIN / 2;
         if (is_simple) {
             cx_map_replace(&op, (void *)((uintptr_t)n << 1 | 1));
         }
