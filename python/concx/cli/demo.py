@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -154,6 +155,9 @@ class Index:
         except source.SourceError as error:
             yield report.Done(path, b"", 0, str(error))
             return
+        add = self.result.counts.add  # all readers add to one map
+        for name, count in Counter(tokens).items():
+            add(name, count)
         grain = self.grain
         for start in range(0, len(tokens), grain):
             yield tokens[start : start + grain]
@@ -164,7 +168,6 @@ class Index:
         result.messages += 1
         if isinstance(message, list):
             result.tokens += len(message)
-            result.counts.update(message)
         elif message.reason is None:
             result.files += 1
             result.bytes += len(message.data)

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from concx.map import ConcurrentDict
+
 __all__ = [
     "OURS",
     "OUR_POOL",
@@ -56,7 +58,7 @@ class Tally:
     bytes: int = 0
     tokens: int = 0
     messages: int = 0
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: ConcurrentDict[str, int] = field(default_factory=ConcurrentDict)
     digests: Counter[Digest] = field(default_factory=Counter)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
 
@@ -202,7 +204,7 @@ def print_index(
         )
     names = [
         (name, count)
-        for name, count in tally.counts.most_common()
+        for name, count in sorted(tally.counts.items(), key=lambda item: (-item[1], item[0]))
         if name.isidentifier() and not keyword.iskeyword(name)
     ]
     if names:
