@@ -24,10 +24,13 @@ drop(void *value)
     cxb_value_drop(value);
 }
 
+/* Where it counts, without a GIL, these are immortal. */
 static uint32_t
 weigh(void *value)
 {
-    return cxb_value_is_int(value) ? 0 : cxb_weight(value);
+    bool is_free =
+        cxb_value_is_int(value) || value == Py_None || value == Py_True || value == Py_False;
+    return is_free ? 0 : cxb_weight(value);
 }
 
 static const struct cx_map_hooks hooks = {PyMem_Malloc, PyMem_Free, retain, drop, weigh};

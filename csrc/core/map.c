@@ -141,7 +141,7 @@ cx_map_remove(struct cx_map_op *op)
     cx_store_release(op->link, cx_load_relaxed(&op->node->next));
     count(op->stripe, -1);
     op->is_tight = is_tight(op);
-    cx_map_retire(op->stripe, &op->waste, CX_MAP_NODE, op->node, weight_of(op, op->node->key));
+    cx_map_retire(op->stripe, &op->waste, CX_MAP_NODE, op->node, 1 + weight_of(op, op->node->key));
     retire_value(op, old);
 }
 
