@@ -21,7 +21,9 @@ NOTICED = 0.2
 
 def test_lock() -> None:
     lock = mp.Lock()
+    assert lock.locked() is False
     assert lock.acquire() is True
+    assert lock.locked() is True
     assert lock.acquire(False) is False
     assert lock.acquire(timeout=0.01) is False
     assert lock.acquire(True, -1) is False

@@ -283,6 +283,8 @@ PyMethodDef cxb_mplock_methods[] = {
     {"acquire", CXB_FASTCALL(lock_acquire),
      DOC("acquire($self, block=True, timeout=None)\n--\n\n"
          "Take it; False if it was not free within `timeout` seconds.")},
+    {"locked", (PyCFunction)lock_is_zero, METH_NOARGS,
+     DOC("locked($self)\n--\n\nWhether it cannot be acquired now.")},
     {"release", (PyCFunction)lock_release, METH_NOARGS, DOC("release($self)\n--\n\nGive it back.")},
     {"__enter__", (PyCFunction)lock_enter, METH_NOARGS, DOC("__enter__($self)\n--\n\nTake it.")},
     {"__exit__", (PyCFunction)(void (*)(void))lock_exit, METH_FASTCALL,
