@@ -214,6 +214,9 @@ def test_values(method: str) -> None:
     assert mp.Value("i", 1, lock=lock).get_lock() is lock
     with pytest.raises(AttributeError, match="acquire"):
         mp.Value("i", lock="no")
+    for make in (mp.Value, mp.RawValue, mp.Array, mp.RawArray):
+        with pytest.raises(TypeError, match="bad typecode 'x'"):
+            make("x", 5)
     assert len(mp.RawArray("b", 1 << 20)) == 1 << 20
 
 

@@ -467,21 +467,32 @@ class SimpleQueue(_QueueBase):
         super().close()
 
 
+def _ctype_of(typecode_or_type: Any) -> Any:
+    kind = _sharedctypes.typecode_to_type.get(typecode_or_type, typecode_or_type)
+    try:
+        ctypes.sizeof(kind)
+    except TypeError:
+        codes = ", ".join(_sharedctypes.typecode_to_type)
+        raise TypeError(
+            f"bad typecode {typecode_or_type!r} (must be a ctypes type or one of {codes})"
+        ) from None
+    return kind
+
+
 def _new_ctype(kind: Any) -> Any:
     return _sharedctypes.rebuild_ctype(kind, _shm.block(ctypes.sizeof(kind)), None)
 
 
 def RawValue(typecode_or_type: Any, *args: Any) -> Any:
     """A ctypes object in shared memory, without a lock."""
-    kind = _sharedctypes.typecode_to_type.get(typecode_or_type, typecode_or_type)
-    obj = _new_ctype(kind)
+    obj = _new_ctype(_ctype_of(typecode_or_type))
     obj.__init__(*args)
     return obj
 
 
 def RawArray(typecode_or_type: Any, size_or_initializer: int | Iterable[Any]) -> Any:
     """A ctypes array in shared memory, without a lock."""
-    kind = _sharedctypes.typecode_to_type.get(typecode_or_type, typecode_or_type)
+    kind = _ctype_of(typecode_or_type)
     if isinstance(size_or_initializer, int):
         return _new_ctype(kind * size_or_initializer)
     values = tuple(size_or_initializer)
