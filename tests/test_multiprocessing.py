@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import multiprocessing
+import multiprocessing.shared_memory
 import os
 import pickle
 import queue
