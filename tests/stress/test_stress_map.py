@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from concx.map import MISSING, ConcurrentDict, ConcurrentSet
-from queue_tools import TSAN, in_child, run_threads
+from queue_tools import LIMIT, TSAN, Worker, in_child, run_threads
 
 pytestmark = pytest.mark.stress
 
@@ -215,7 +215,9 @@ def test_churn(seconds: float) -> None:
         while time.monotonic() < deadline:
             in_child(in_the_child)
 
-    run_threads(partial(write, 1), partial(write, 2), look, *([] if TSAN else [fork]))
+    workers = [Worker(write, 1), Worker(write, 2), Worker(look), *([] if TSAN else [Worker(fork)])]
+    for worker in workers:
+        worker.result(seconds + LIMIT)
     values = [m.setdefault(i, Value()) for i in range(500)]
     alive.update(value for value in values if isinstance(value, Value))
     del values

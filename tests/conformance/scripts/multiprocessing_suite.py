@@ -54,12 +54,10 @@ def swap() -> None:
         if hasattr(suite.ProcessesMixin, name):
             setattr(suite.ProcessesMixin, name, staticmethod(replacement))
     suite._TestCondition.check_invariant = check_invariant
-    suite.install_tests_in_module_dict(globals(), METHOD, only_type="processes")
-    for name in list(globals()):
-        if (
-            name.startswith("WithProcesses")
-            and name.removeprefix("WithProcessesTest") not in CLASSES
-        ):
+    suite.install_tests_in_module_dict(globals(), METHOD)
+    wanted = {f"WithProcessesTest{name}" for name in CLASSES}
+    for name, value in list(globals().items()):
+        if isinstance(value, type) and issubclass(value, unittest.TestCase) and name not in wanted:
             del globals()[name]
 
     class TestSimpleQueue(suite.TestSimpleQueue):  # type: ignore[misc, name-defined]
