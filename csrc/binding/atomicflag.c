@@ -84,7 +84,7 @@ static PyObject *
 flag_compare_and_set(AtomicFlagObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     int expected, value;
-    if (!cxb_atomic_is_pair(nargs)) {
+    if (!cxb_takes("compare_and_set", nargs, 2, 2)) {
         return NULL;
     }
     if ((expected = cxb_truth(args[0], 0)) < 0 || (value = cxb_truth(args[1], 0)) < 0) {

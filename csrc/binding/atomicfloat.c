@@ -92,7 +92,7 @@ static PyObject *
 float_compare_and_set(AtomicFloatObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     double expected, value;
-    if (!cxb_atomic_is_pair(nargs)) {
+    if (!cxb_takes("compare_and_set", nargs, 2, 2)) {
         return NULL;
     }
     if (to_double(args[0], "'expected'", &expected) < 0 ||

@@ -76,7 +76,7 @@ static PyObject *
 int_compare_and_set(AtomicIntObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     int64_t expected, value;
-    if (!cxb_atomic_is_pair(nargs)) {
+    if (!cxb_takes("compare_and_set", nargs, 2, 2)) {
         return NULL;
     }
     if (cxb_int64(args[0], INT64_MIN, "'expected'", &expected) < 0 ||

@@ -77,7 +77,7 @@ replace(AtomicRefObject *self, PyObject *expected, PyObject *object)
 static PyObject *
 ref_compare_and_set(AtomicRefObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    if (!cxb_atomic_is_pair(nargs)) {
+    if (!cxb_takes("compare_and_set", nargs, 2, 2)) {
         return NULL;
     }
     return PyBool_FromLong(replace(self, args[0], args[1]));

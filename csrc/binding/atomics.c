@@ -11,15 +11,6 @@ cxb_atomic_arguments(PyObject *args, PyObject *kwargs, const char *format, PyObj
     return PyArg_ParseTupleAndKeywords(args, kwargs, format, names, value, shared) ? 0 : -1;
 }
 
-bool
-cxb_atomic_is_pair(Py_ssize_t nargs)
-{
-    if (nargs != 2) {
-        PyErr_Format(PyExc_TypeError, "compare_and_set() takes 2 arguments (%zd given)", nargs);
-    }
-    return nargs == 2;
-}
-
 PyObject *
 cxb_atomic_rebind(PyObject *self, PyObject *other)
 {

@@ -25,9 +25,6 @@
 int cxb_atomic_arguments(PyObject *args, PyObject *kwargs, const char *format, PyObject **value,
                          int *shared);
 
-/* Whether compare_and_set got its two arguments; if not, TypeError. */
-bool cxb_atomic_is_pair(Py_ssize_t nargs);
-
 /* What `a += 1` comes to: TypeError, because it would bind the name to something else. */
 PyObject *cxb_atomic_rebind(PyObject *self, PyObject *other);
 

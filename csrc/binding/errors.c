@@ -38,3 +38,13 @@ cxb_raise(struct cxb_state *state, enum cx_status status)
     }
     return NULL;
 }
+
+void
+cxb_raise_key(PyObject *key)
+{
+    PyObject *argument = PyTuple_Pack(1, key);
+    if (argument != NULL) {
+        PyErr_SetObject(PyExc_KeyError, argument);
+        Py_DECREF(argument);
+    }
+}

@@ -10,4 +10,7 @@
  * already (CX_INTR). */
 PyObject *cxb_raise(struct cxb_state *state, enum cx_status status);
 
+/* KeyError(key), of a tuple too with one argument. */
+void cxb_raise_key(PyObject *key);
+
 #endif

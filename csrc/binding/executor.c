@@ -128,8 +128,7 @@ executor_submit_at(ExecutorObject *self, PyObject *const *args, Py_ssize_t nargs
 static PyObject *
 executor_submit_many(ExecutorObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    if (nargs != 2) {
-        PyErr_Format(PyExc_TypeError, "submit_many() takes 2 arguments (%zd given)", nargs);
+    if (!cxb_takes("submit_many", nargs, 2, 2)) {
         return NULL;
     }
     if (check_attached(self) < 0) {

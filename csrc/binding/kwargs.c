@@ -67,6 +67,23 @@ cxb_bind_call(const struct cxb_signature *signature, PyObject *const *args, Py_s
     return block < 0 ? -1 : 0;
 }
 
+bool
+cxb_takes(const char *function, Py_ssize_t nargs, Py_ssize_t least, Py_ssize_t most)
+{
+    if (nargs >= least && nargs <= most) {
+        return true;
+    }
+    if (least == most) {
+        PyErr_Format(PyExc_TypeError, "%s() takes %zd arguments (%zd given)", function, least,
+                     nargs);
+    }
+    else {
+        PyErr_Format(PyExc_TypeError, "%s() takes %zd or %zd arguments (%zd given)", function,
+                     least, most, nargs);
+    }
+    return false;
+}
+
 int
 cxb_int64(PyObject *object, int64_t least, const char *what, int64_t *value)
 {

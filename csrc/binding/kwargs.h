@@ -29,6 +29,9 @@ struct cxb_call {
 int cxb_bind_call(const struct cxb_signature *signature, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames, struct cxb_call *call);
 
+/* Whether a positional call got as many arguments as its function takes; if not, TypeError. */
+bool cxb_takes(const char *function, Py_ssize_t nargs, Py_ssize_t least, Py_ssize_t most);
+
 /* An int of 64 bits that is not less than `least` (1, 0 or INT64_MIN): 0, or -1 with an exception that
  * says what it is and names the value: TypeError, ValueError, or OverflowError if only 64 bits are
  * the bound. */

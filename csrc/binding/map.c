@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include "binding/errors.h"
 #include "binding/kwargs.h"
 #include "binding/share.h"
 
@@ -256,17 +257,6 @@ map_init(MapObject *self, PyObject *args, PyObject *kwargs)
     return 0;
 }
 
-/* KeyError(key), with a tuple as one argument. */
-static void
-missing(PyObject *key)
-{
-    PyObject *argument = PyTuple_Pack(1, key);
-    if (argument != NULL) {
-        PyErr_SetObject(PyExc_KeyError, argument);
-        Py_DECREF(argument);
-    }
-}
-
 /* A subclass may say what is there instead. */
 static CX_COLD PyObject *
 subscript_missing(MapObject *self, PyObject *key)
@@ -279,7 +269,7 @@ subscript_missing(MapObject *self, PyObject *key)
     }
     if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();
-        missing(key);
+        cxb_raise_key(key);
     }
     return NULL;
 }
@@ -298,7 +288,7 @@ map_ass_subscript(MapObject *self, PyObject *key, PyObject *value)
     int done =
         cxb_map_write(self, key, value == NULL ? CXB_ENTRY : CXB_ANYTHING, NULL, value, NULL);
     if (done == 0) {
-        missing(key);
+        cxb_raise_key(key);
     }
     return done == 1 ? 0 : -1;
 }
@@ -307,8 +297,8 @@ static PyObject *
 map_get(MapObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     PyObject *value;
-    if (nargs < 1 || nargs > 2) {
-        return PyErr_Format(PyExc_TypeError, "get() takes 1 or 2 arguments (%zd given)", nargs);
+    if (!cxb_takes("get", nargs, 1, 2)) {
+        return NULL;
     }
     if (cxb_map_find(self, args[0], &value) == 0) {
         value = Py_NewRef(nargs == 2 ? args[1] : Py_None);
@@ -320,9 +310,8 @@ static PyObject *
 map_setdefault(MapObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     PyObject *value;
-    if (nargs < 1 || nargs > 2) {
-        return PyErr_Format(PyExc_TypeError, "setdefault() takes 1 or 2 arguments (%zd given)",
-                            nargs);
+    if (!cxb_takes("setdefault", nargs, 1, 2)) {
+        return NULL;
     }
     PyObject *fallback = nargs == 2 ? args[1] : Py_None;
     if (cxb_map_find(self, args[0], &value) != 0) {
@@ -336,15 +325,15 @@ static PyObject *
 map_pop(MapObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     PyObject *value;
-    if (nargs < 1 || nargs > 2) {
-        return PyErr_Format(PyExc_TypeError, "pop() takes 1 or 2 arguments (%zd given)", nargs);
+    if (!cxb_takes("pop", nargs, 1, 2)) {
+        return NULL;
     }
     int done = cxb_map_write(self, args[0], CXB_ENTRY, NULL, CXB_ABSENT, &value);
     if (done == 0 && nargs == 2) {
         return Py_NewRef(args[1]);
     }
     if (done == 0) {
-        missing(args[0]);
+        cxb_raise_key(args[0]);
     }
     return done == 1 ? value : NULL;
 }

@@ -4,18 +4,10 @@
  * A function of the caller's runs with nothing held.  Its result goes in only if the very value that it
  * was given is still there; otherwise it is called again with the one that came.
  */
+#include "binding/kwargs.h"
 #include "binding/map.h"
 
 #define DOC(text) PyDoc_STR(text)
-
-static bool
-is_pair(const char *name, Py_ssize_t nargs, Py_ssize_t wanted)
-{
-    if (nargs != wanted) {
-        PyErr_Format(PyExc_TypeError, "%s() takes %zd arguments (%zd given)", name, wanted, nargs);
-    }
-    return nargs == wanted;
-}
 
 /* MISSING stands for nothing. */
 static inline PyObject *
@@ -27,7 +19,7 @@ or_absent(MapObject *self, PyObject *value)
 static PyObject *
 compare_and_set(MapObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    if (!is_pair("compare_and_set", nargs, 3)) {
+    if (!cxb_takes("compare_and_set", nargs, 3, 3)) {
         return NULL;
     }
     PyObject *key = args[0], *expected = or_absent(self, args[1]),
@@ -100,7 +92,7 @@ step_compute(MapObject *self, PyObject *old, PyObject *const *args)
 static PyObject *
 compute(MapObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    return is_pair("compute", nargs, 2) ? take_step(self, args[0], step_compute, args) : NULL;
+    return cxb_takes("compute", nargs, 2, 2) ? take_step(self, args[0], step_compute, args) : NULL;
 }
 
 static PyObject *
@@ -114,7 +106,7 @@ step_merge(MapObject *self, PyObject *old, PyObject *const *args)
 static PyObject *
 merge(MapObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    return is_pair("merge", nargs, 3) ? take_step(self, args[0], step_merge, args) : NULL;
+    return cxb_takes("merge", nargs, 3, 3) ? take_step(self, args[0], step_merge, args) : NULL;
 }
 
 /* args: key, delta, default or NULL for 0 */
@@ -133,8 +125,8 @@ step_add(MapObject *self, PyObject *old, PyObject *const *args)
 static PyObject *
 add(MapObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    if (nargs < 2 || nargs > 3) {
-        return PyErr_Format(PyExc_TypeError, "add() takes 2 or 3 arguments (%zd given)", nargs);
+    if (!cxb_takes("add", nargs, 2, 3)) {
+        return NULL;
     }
     PyObject *all[3] = {args[0], args[1], nargs == 3 ? args[2] : NULL}, *sum = NULL;
     int done = PyLong_CheckExact(args[1]) ? cxb_map_add_int(self, args[0], args[1], &sum) : 0;
@@ -148,7 +140,7 @@ static PyObject *
 compute_if_absent(MapObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     PyObject *value;
-    if (!is_pair("compute_if_absent", nargs, 2)) {
+    if (!cxb_takes("compute_if_absent", nargs, 2, 2)) {
         return NULL;
     }
     return cxb_map_find(self, args[0], &value) != 0
@@ -159,9 +151,8 @@ compute_if_absent(MapObject *self, PyObject *const *args, Py_ssize_t nargs)
 static PyObject *
 get_many(MapObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    if (nargs < 1 || nargs > 2) {
-        return PyErr_Format(PyExc_TypeError, "get_many() takes 1 or 2 arguments (%zd given)",
-                            nargs);
+    if (!cxb_takes("get_many", nargs, 1, 2)) {
+        return NULL;
     }
     PyObject *iterator = PyObject_GetIter(args[0]), *key, *value;
     PyObject *list = iterator == NULL ? NULL : PyList_New(0);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* SetBase, the base of ConcurrentSet: a map whose values are None. */
+#include "binding/errors.h"
 #include "binding/map.h"
 
 #define DOC(text) PyDoc_STR(text)
@@ -88,11 +89,7 @@ set_remove(MapObject *self, PyObject *item)
 {
     int done = take_out(self, item);
     if (done == 0) {
-        PyObject *argument = PyTuple_Pack(1, item); /* a tuple is one argument, too */
-        if (argument != NULL) {
-            PyErr_SetObject(PyExc_KeyError, argument);
-            Py_DECREF(argument);
-        }
+        cxb_raise_key(item);
     }
     return done == 1 ? Py_NewRef(Py_None) : NULL;
 }

@@ -12,18 +12,11 @@
 
 void (*cx_lock_pause)(struct cx_lock *) = cx_lock_sleep;
 
-/* A lock that was held when this process was forked off: its holder does not exist here. */
-static bool
-is_orphan(uint32_t word)
-{
-    return word != 0 && word >> 2 != cx_lock_held() >> 2;
-}
-
 void
 cx_lock_sleep(struct cx_lock *lock)
 {
     uint32_t word = cx_load_relaxed(&lock->word);
-    if (word == 0 || is_orphan(word)) {
+    if (word == 0 || cx_lock_is_lost(word)) {
         return;
     }
     /* Held becomes waited-for, so that the release wakes; a release in between changes the word. */
@@ -39,7 +32,7 @@ cx_lock_acquire_slow(struct cx_lock *lock)
     uint32_t mine = cx_lock_held();
     for (int spins = 0;; spins++) {
         uint32_t word = cx_load_relaxed(&lock->word);
-        if (word == 0 || is_orphan(word)) {
+        if (word == 0 || cx_lock_is_lost(word)) {
             if (cx_cas_acquire(&lock->word, &word, mine)) { /* [L1] pairs with [L2] */
                 return;
             }

@@ -46,11 +46,10 @@ cx_lock_held(void)
     return cx_fork_generation() << 2 | 1;
 }
 
-/* Whether it is held by a thread that a fork has lost; then it can be taken. */
+/* Whether that word is of a lock whose holder a fork has lost; then it can be taken. */
 static inline bool
-cx_lock_is_lost(struct cx_lock *lock)
+cx_lock_is_lost(uint32_t word)
 {
-    uint32_t word = cx_load_relaxed(&lock->word);
     return word != 0 && word >> 2 != cx_lock_held() >> 2;
 }
 

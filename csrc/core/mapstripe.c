@@ -301,7 +301,7 @@ cx_map_repair(struct cx_map *m)
 {
     bool was_lost[CX_MAP_STRIPES];
     for (uint32_t i = 0; i < cx_map_stripe_count(m); i++) {
-        was_lost[i] = cx_lock_is_lost(&m->stripes[i].guard.lock);
+        was_lost[i] = cx_lock_is_lost(cx_load_relaxed(&m->stripes[i].guard.lock.word));
         cx_guard_take(&m->stripes[i].guard);
     }
     if (cx_load_relaxed(&m->generation) != cx_fork_generation()) {
