@@ -506,3 +506,11 @@ def test_a_weigher_that_lies() -> None:
         c[2] = 2
     assert c.weight == 8
     assert set(c) == {0, 1}
+
+
+def test_a_missing_tuple_is_one_key() -> None:
+    cache: Cache[Any, int] = Cache(5)
+    for ask in (cache.__getitem__, cache.__delitem__, cache.pop, cache.ttl):
+        with pytest.raises(KeyError) as info:
+            ask((1, 2))
+        assert info.value.args == ((1, 2),)

@@ -235,7 +235,7 @@ cache_subscript(CacheObject *self, PyObject *key)
 {
     PyObject *value = cxb_cache_use(self, key);
     if (value == NULL && !PyErr_Occurred()) {
-        PyErr_SetObject(PyExc_KeyError, key);
+        cxb_raise_key(key);
     }
     return value;
 }
@@ -249,7 +249,7 @@ cache_assign(CacheObject *self, PyObject *key, PyObject *value)
     }
     PyObject *old = cxb_cache_take_out(self, key);
     if (old == NULL && !PyErr_Occurred()) {
-        PyErr_SetObject(PyExc_KeyError, key);
+        cxb_raise_key(key);
     }
     Py_XDECREF(old);
     return old == NULL ? -1 : 0;

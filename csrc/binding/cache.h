@@ -11,6 +11,7 @@
 #include "core/cache.h"
 
 #include "binding/cachekey.h"
+#include "binding/errors.h"
 #include "binding/kwargs.h"
 #include "binding/module.h"
 

@@ -109,7 +109,7 @@ cxb_cache_pop(CacheObject *self, PyObject *const *args, Py_ssize_t nargs, PyObje
         if (out[1] != NULL) {
             return Py_NewRef(out[1]);
         }
-        PyErr_SetObject(PyExc_KeyError, out[0]);
+        cxb_raise_key(out[0]);
     }
     return value;
 }
@@ -192,7 +192,7 @@ cxb_cache_ttl(CacheObject *self, PyObject *key)
         return left == CX_FOREVER ? Py_NewRef(Py_None) : PyFloat_FromDouble((double)left / 1e9);
     }
     if (status >= 0) {
-        PyErr_SetObject(PyExc_KeyError, key);
+        cxb_raise_key(key);
     }
     return NULL;
 }
