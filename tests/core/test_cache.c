@@ -3,7 +3,7 @@
  * pins, time, what leaves accounted for, hit ratios of generated traces, threads. */
 #include "harness.h"
 
-#include "core/cache.h"
+#include "core/cacheroom.h"
 
 static const char *const names[] = {"s3fifo", "lru", "tinylfu", "sieve", "lfu", "fifo"};
 #define POLICIES 6
