@@ -145,7 +145,7 @@ cx_cache_take(struct cx_cache *cache)
     }
     cx_guard_take(&cache->guard);
     struct cx_reads *reads = cx_load_acquire(&cache->reads); /* [B1] pairs with [B2] */
-    if (reads != NULL) {
+    if (reads != NULL && !CX_BUG(CACHE_HEARS_NOTHING)) {
         hear(cache, reads);
     }
     return true;

@@ -12,7 +12,8 @@ cx_cache_note_idle(const struct cx_cache *cache, const struct cx_seen *seen, int
     cx_idle_use(&seen->view->idle[seen->at], &seen->view->when[seen->at].deadline, now);
     /* Before the table was copied, or else the use is told to the copy. */
     CX_UNLESS_BUG(CACHE_NO_IDLE_FENCE, cx_fence_seq_cst()); /* [E6] pairs with [E5] */
-    return (cx_load_relaxed(&e->tables) & 1) == 0 && cx_load_relaxed(&e->view) == seen->view;
+    return CX_BUG(CACHE_NO_IDLE_CHECK) ||
+           ((cx_load_relaxed(&e->tables) & 1) == 0 && cx_load_relaxed(&e->view) == seen->view);
 }
 
 void

@@ -75,5 +75,16 @@ const struct mc_model mc_models[] = {
     ROW("map/walk", map, 6, "a walk while the table grows", -1, 3),
     ROW("map/shrinks", map, 7, "a removal, a reader and a writer while the table changes", 2, 2),
     ROW("map/epochs", map, 8, "a value replaced under a reader while epochs go by", -1, 3),
+    ROW("cache/evict", cache, 0, "an entry evicted under readers, its slot used again", 3, 2),
+    ROW("cache/moves", cache, 1, "a removal that moves cells under a reader", -1, 3),
+    ROW("cache/replace", cache, 2, "a value replaced by two under a reader", 2, 2),
+    ROW("cache/clear", cache, 3, "cleared, with a writer and a reader", 2, 2),
+    ROW("cache/grows", cache, 4, "entries copied under a reader", -1, 3),
+    ROW("cache/idle", cache, 5, "a deadline put off while entries are copied", -1, 3),
+    ROW("cache/notes", cache, 6, "noted uses decide who is evicted", 3, 2),
+    ROW("cache/expires", cache, 7, "an entry that expires, replaced under readers", 2, 2),
+    ROW("lru/evict", lru, 0, "a hit, an eviction, and who counts them", -1, 3),
+    ROW("lru/alone", lru, 1, "an owner that frees at once, and another that comes", -1, 3),
+    ROW("lru/reset", lru, 2, "statistics begun anew among hits", -1, 3),
 };
 const size_t mc_model_count = sizeof mc_models / sizeof mc_models[0];
