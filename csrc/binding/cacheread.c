@@ -167,7 +167,8 @@ cxb_cache_retire(CacheObject *self, struct cx_growth *out)
     bool waits = cx_cache_retire(&self->core, out, true);
     cx_cache_release(&self->core);
     if (waits) {
-        cxb_cache_settle(self);
+        cxb_cache_settle(self); /* what had been sealed before, */
+        cxb_cache_settle(self); /* and this */
     }
     return waits;
 }
