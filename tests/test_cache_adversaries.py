@@ -307,7 +307,8 @@ def test_evictions_leak_nothing(policy: Any, clock: Clock) -> None:
         c[i % 1999 if i % 2 else (i,)] = Value()
         if i % 97 == 0:
             clock.now += 30
-    assert Value.alive == len(c)
+    waiting = len(c) // 4 if TSAN else 0  # without membarrier, a thread does not know that it is alone
+    assert len(c) <= Value.alive <= len(c) + 2 * waiting
     c.clear()
     assert Value.alive == 0
 
