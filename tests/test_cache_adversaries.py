@@ -307,7 +307,8 @@ def test_evictions_leak_nothing(policy: Any, clock: Clock) -> None:
         c[i % 1999 if i % 2 else (i,)] = Value()
         if i % 97 == 0:
             clock.now += 30
-    waiting = len(c) // 4 if TSAN else 0  # without membarrier, a thread does not know that it is alone
+    # Without membarrier a thread does not know that it is alone.
+    waiting = len(c) // 4 if TSAN else 0
     assert len(c) <= Value.alive <= len(c) + 2 * waiting
     c.clear()
     assert Value.alive == 0
@@ -322,7 +323,7 @@ def test_references_are_as_many_as_before(clock: Clock) -> None:
             c[one] = one
             c[one] = objects[0]
             c.set(one, one, ttl=5, tti=2, tags=["a"])
-            c.get(one), c.peek(one), one in c, c.setdefault(one, one), c.get_many([one])  # noqa: B018
+            c.get(one), c.peek(one), one in c, c.setdefault(one, one), c.get_many([one])
             c.compute(one, lambda old: old)
             c.touch(one), c.ttl(one), c.coldest(2), list(c.items())
             if turn % 3 == 0:

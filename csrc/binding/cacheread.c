@@ -3,7 +3,7 @@
 #include "binding/cacheread.h"
 
 /* In the exclusion. */
-static PyObject *
+static inline PyObject *
 find_inside(CacheObject *self, struct cxb_probe *probe, int64_t now, bool is_use)
 {
     PyObject *value = NULL;
@@ -43,7 +43,7 @@ cxb_entries_drop(const struct cx_entries *full)
 
 #if CX_WITH_GIL
 
-static inline PyObject *
+static PyObject *
 find(CacheObject *self, PyObject *key, bool is_use)
 {
     struct cxb_probe probe;
