@@ -75,5 +75,10 @@ const struct mc_model mc_models[] = {
     ROW("map/walk", map, 6, "a walk while the table grows", -1, 3),
     ROW("map/shrinks", map, 7, "a removal, a reader and a writer while the table changes", 2, 2),
     ROW("map/epochs", map, 8, "a value replaced under a reader while epochs go by", -1, 3),
+    ROW("map/words", map, 9, "two words added to while a snapshot is taken", 3, 2),
+    ROW("map/takes", map, 10, "a word added to, and removed", -1, -1),
+    ROW("map/turns", map, 11, "a word added to by two, and replaced", 3, 2),
+    ROW("map/late", map, 13, "two that add to words in front of a snapshot", 3, 2),
+    ROW("map/first", map, 12, "the first words put in while a snapshot is taken", 3, 2),
 };
 const size_t mc_model_count = sizeof mc_models / sizeof mc_models[0];
