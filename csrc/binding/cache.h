@@ -8,7 +8,8 @@
 #ifndef CX_BINDING_CACHE_H
 #define CX_BINDING_CACHE_H
 
-#include "core/cache.h"
+#include "core/cacheread.h"
+#include "core/cacheroom.h"
 
 #include "binding/cachekey.h"
 #include "binding/errors.h"
@@ -79,11 +80,6 @@ int cxb_cache_enter_fresh(CacheObject *self, struct cxb_probe *probe, int64_t no
 /* Tells on_evict of what has left and drops it; any exception in flight stays.  Whose value alone left
  * had `key`, and has `value` now. */
 void cxb_cache_bury(CacheObject *self, struct cx_dead *dead, PyObject *key, PyObject *value);
-
-/* A new reference to the value; NULL if there is none, or with an exception.  A use is counted, in the
- * statistics too; a look is not. */
-PyObject *cxb_cache_use(CacheObject *self, PyObject *key);
-PyObject *cxb_cache_look(CacheObject *self, PyObject *key);
 
 enum cxb_when { CXB_ALWAYS, CXB_IF_ABSENT, CXB_IF_SAME };
 

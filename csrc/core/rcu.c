@@ -73,6 +73,12 @@ membarrier(int command)
 static void
 fence_all(void)
 {
+#ifdef CX_MC
+    if (!cx_rcu_state.is_fenced) {
+        mc_barrier();
+        return;
+    }
+#endif
 #ifdef HAS_MEMBARRIER
     if (CX_LIKELY(!cx_rcu_state.is_fenced)) {
         (void)membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);

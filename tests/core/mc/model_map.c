@@ -50,12 +50,13 @@ struct state {
 static struct state *s;
 static const struct variant *v;
 struct cx_rcu *mc_rcu;
+struct cx_rcu_slot **mc_rcu_slots;
 
 struct cx_rcu_slot **
 mc_rcu_mine(void)
 {
     int self = mc_self();
-    return &s->mine[self < 0 || self >= MC_THREADS ? MC_THREADS : self];
+    return &mc_rcu_slots[self < 0 || self >= MC_THREADS ? MC_THREADS : self];
 }
 
 static void *
@@ -296,6 +297,7 @@ model_map_setup(void)
     v = &variants[mc_variant()];
     s = calloc(1, sizeof *s);
     mc_rcu = &s->rcu;
+    mc_rcu_slots = s->mine;
     s->rcu.epoch = 1;
     s->rcu.is_fenced = true;
     mc_quiet(&s->rcu.is_fenced, sizeof s->rcu.is_fenced);

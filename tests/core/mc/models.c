@@ -80,5 +80,16 @@ const struct mc_model mc_models[] = {
     ROW("map/turns", map, 11, "a word added to by two, and replaced", 3, 2),
     ROW("map/late", map, 13, "two that add to words in front of a snapshot", 3, 2),
     ROW("map/first", map, 12, "the first words put in while a snapshot is taken", 3, 2),
+    ROW("cache/evict", cache, 0, "an entry evicted under readers, its slot used again", 3, 2),
+    ROW("cache/moves", cache, 1, "a removal that moves cells under a reader", -1, 3),
+    ROW("cache/replace", cache, 2, "a value replaced by two under a reader", 2, 2),
+    ROW("cache/clear", cache, 3, "cleared, with a writer and a reader", 2, 2),
+    ROW("cache/grows", cache, 4, "entries copied under a reader", -1, 3),
+    ROW("cache/idle", cache, 5, "a deadline put off while entries are copied", -1, 3),
+    ROW("cache/notes", cache, 6, "noted uses decide who is evicted", 3, 2),
+    ROW("cache/expires", cache, 7, "an entry that expires, replaced under readers", 2, 2),
+    ROW("lru/evict", lru, 0, "a hit, an eviction, and who counts them", -1, 3),
+    ROW("lru/alone", lru, 1, "an owner that frees at once, and another that comes", -1, 3),
+    ROW("lru/reset", lru, 2, "statistics begun anew among hits", -1, 3),
 };
 const size_t mc_model_count = sizeof mc_models / sizeof mc_models[0];
