@@ -25,6 +25,8 @@ typedef struct {
     uint64_t random;  /* atomic; counts up, each value is spread anew */
     uint8_t is_timed; /* atomic; an entry has had a deadline */
     uint8_t is_fine;  /* atomic; some deadline asks for the exact clock */
+    PyObject *flights; /* atomic; a SingleFlight of loads, made by the first */
+    uint64_t loads, load_failures, load_ns; /* atomic */
     struct cx_cache core;
 } CacheObject;
 
@@ -93,6 +95,7 @@ struct cxb_store {
     PyObject *ttl, *tti; /* NULL or None: the cache's */
     PyObject *weight;    /* NULL or None: the weigher's */
     PyObject *tags;      /* NULL: none */
+    const uint32_t *unless; /* NULL, or not if it is set; atomic */
     PyObject *found;     /* out, CXB_IF_ABSENT: a new reference to what was there */
     bool is_refused;     /* out: too heavy */
 };

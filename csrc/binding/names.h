@@ -24,12 +24,14 @@
     X(cancel, "cancel")                                                                            \
     X(cancelled, "cancelled")                                                                      \
     X(cleared, "cleared")                                                                          \
+    X(compare_and_set, "compare_and_set")                                                          \
     X(context, "context")                                                                          \
     X(create_future, "create_future")                                                              \
     X(done, "done")                                                                                \
     X(events, "asyncio.events")                                                                    \
     X(expired, "expired")                                                                          \
     X(explicit, "explicit")                                                                        \
+    X(get, "get")                                                                                  \
     X(keys, "keys")                                                                                \
     X(missing, "__missing__")                                                                      \
     X(module, "__module__")                                                                        \
@@ -40,6 +42,7 @@
     X(run, "run")                                                                                  \
     X(set_exception, "set_exception")                                                              \
     X(set_result, "set_result")                                                                    \
+    X(setdefault, "setdefault")                                                                    \
     X(size, "size")                                                                                \
     X(time_is_up, "_time_is_up")                                                                   \
     X(total_seconds, "total_seconds")

@@ -12,9 +12,10 @@ from collections.abc import ItemsView, Iterator, KeysView, Mapping, MutableMappi
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from concx._core import Cache
+from concx._core import Cache, SingleFlight
+from concx._load import Result, SingleFlightStats
 
-__all__ = ["Cache", "CacheStats"]
+__all__ = ["Cache", "CacheStats", "Result", "SingleFlight", "SingleFlightStats"]
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -39,6 +40,10 @@ class CacheStats:
     weight : int
         What the entries weigh.
     max_weight : int or None
+    loads, load_failures : int
+        Calls of a loader or a cached function that returned, and that raised.
+    load_time : float
+        Seconds that both took, together.
     """
 
     hits: int
@@ -53,6 +58,15 @@ class CacheStats:
     maxsize: int | None
     weight: int
     max_weight: int | None
+    loads: int
+    load_failures: int
+    load_time: float
+
+    @property
+    def mean_load_time(self) -> float:
+        """Seconds per load, of either kind; 0.0 before the first."""
+        count = self.loads + self.load_failures
+        return self.load_time / count if count else 0.0
 
     @property
     def hit_ratio(self) -> float:
