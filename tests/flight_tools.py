@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from concx.cache import cached
+
 WAIT = 30.0
 """Seconds after which something that has to happen has not."""
 
@@ -26,7 +28,7 @@ class Worker(threading.Thread):
         fn, args, kwargs = self.call
         try:
             self.value = fn(*args, **kwargs)
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             self.error = error
 
     def outcome(self) -> Any:
@@ -79,3 +81,39 @@ class Evil:
     def __eq__(self, other: object) -> bool:
         Evil.act()
         return isinstance(other, Evil)
+
+
+class Clock:
+    """A timer that stands still until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Source:
+    """A function whose result and errors are set from outside."""
+
+    def __init__(self) -> None:
+        self.value: Any = 0
+        self.calls = 0
+
+    def __call__(self, *args: Any) -> Any:
+        self.calls += 1
+        if isinstance(self.value, BaseException):
+            raise self.value
+        return self.value
+
+
+def counting(**options: Any) -> tuple[Any, list[tuple[Any, ...]]]:
+    """A cached function, and the calls that were made of what is under it."""
+    calls: list[tuple[Any, ...]] = []
+
+    @cached(**options)
+    def fn(*args: Any, **kwargs: Any) -> Any:
+        calls.append((*args, *sorted(kwargs.items())))
+        return calls[-1]
+
+    return fn, calls

@@ -12,6 +12,7 @@ import pytest
 from concx.cache import Cache
 from flight_tools import WAIT, Evil, Gate, Worker, raises, until
 
+
 def test_get_or_load() -> None:
     cache: Cache[str, str] = Cache(10)
     assert cache.get_or_load("a", str.upper) == "A"
@@ -35,7 +36,9 @@ def test_get_or_load_async() -> None:
         return key.upper()
 
     async def main() -> None:
-        assert set(await asyncio.gather(*(cache.get_or_load_async("a", load) for _ in range(100)))) == {"A"}
+        assert set(
+            await asyncio.gather(*(cache.get_or_load_async("a", load) for _ in range(100)))
+        ) == {"A"}
         assert await cache.get_or_load_async("a", load) == "A"
         assert await asyncio.create_task(cache.get_or_load_async("a", load)) == "A"
         with pytest.raises(TypeError):

@@ -17,6 +17,7 @@ import pytest
 from concx.cache import Result, SingleFlight, SingleFlightStats
 from flight_tools import WAIT, Evil, Gate, Worker, raises, until, until_async
 
+
 @pytest.fixture
 def flights() -> Iterator[SingleFlight]:
     table = SingleFlight()
@@ -153,7 +154,7 @@ def test_long_circle(flights: SingleFlight) -> None:
 
 
 def test_no_thread_wakes_for_another_key() -> None:
-    """64 × 64: what wakes a thread is its own flight alone, so it comes back once, with the value of its
+    """What wakes a thread is its own flight alone, so it comes back once, with the value of its
     own key; a wake for another's would show as a second wait, which is counted."""
     flights = SingleFlight()
     gates = [Gate(lambda i=i: i) for i in range(8)]

@@ -491,6 +491,7 @@ static PyMethodDef cache_methods[] = {
     {"_iter_items", (PyCFunction)cache_iter_items, METH_NOARGS, NULL},
     {"_keep", (PyCFunction)(void (*)(void))cxb_cache_private_keep, METH_FASTCALL, NULL},
     {"_loaded", (PyCFunction)(void (*)(void))cxb_cache_private_loaded, METH_FASTCALL, NULL},
+    {"_was_miss", (PyCFunction)cxb_cache_private_was_miss, METH_NOARGS, NULL},
     {"__sizeof__", (PyCFunction)cache_sizeof, METH_NOARGS, NULL},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, PyDoc_STR("See PEP 585")},
     {NULL, NULL, 0, NULL},

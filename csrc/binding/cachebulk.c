@@ -435,13 +435,12 @@ cxb_cache_stats(CacheObject *self, PyObject *unused)
     unsigned long size = core->entries.count;
     int64_t weight = core->weight, maxsize = core->maxsize, max_weight = core->max_weight;
     cx_cache_release(&self->core);
-    PyObject *args =
-        Py_BuildValue("KKKKKKKKkNLNKKd", hits, misses, left[CX_SIZE], left[CX_EXPIRED],
-                      left[CX_REPLACED], left[CX_EXPLICIT], left[CX_CLEARED], refused, size,
-                      cxb_cache_bound_get(maxsize), weight, cxb_cache_bound_get(max_weight),
-                      (unsigned long long)cx_load_relaxed(&self->loads),
-                      (unsigned long long)cx_load_relaxed(&self->load_failures),
-                      (double)cx_load_relaxed(&self->load_ns) / 1e9);
+    PyObject *args = Py_BuildValue(
+        "KKKKKKKKkNLNKKd", hits, misses, left[CX_SIZE], left[CX_EXPIRED], left[CX_REPLACED],
+        left[CX_EXPLICIT], left[CX_CLEARED], refused, size, cxb_cache_bound_get(maxsize), weight,
+        cxb_cache_bound_get(max_weight), (unsigned long long)cx_load_relaxed(&self->loads),
+        (unsigned long long)cx_load_relaxed(&self->load_failures),
+        (double)cx_load_relaxed(&self->load_ns) / 1e9);
     PyObject *stats = args == NULL ? NULL : PyObject_CallObject(make, args);
     Py_XDECREF(args);
     return stats;

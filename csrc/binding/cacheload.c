@@ -17,8 +17,7 @@ cxb_cache_count_load(CacheObject *self, int64_t began, bool failed)
 }
 
 static int
-keep(CacheObject *self, PyObject *key, PyObject *value, FlightObject *flight,
-     struct cxb_store *how)
+keep(CacheObject *self, PyObject *key, PyObject *value, FlightObject *flight, struct cxb_store *how)
 {
     how->unless = &flight->is_forgotten;
     int done = cxb_cache_store(self, key, value, how);
@@ -94,8 +93,7 @@ cxb_cache_get_or_load_async(CacheObject *self, PyObject *const *args, Py_ssize_t
     if (value != NULL || PyErr_Occurred()) {
         return cxb_done_steal(self->state, value);
     }
-    PyObject *make =
-        cxb_import_once(&self->state->cache_load, "concx._load", "get_or_load_async");
+    PyObject *make = cxb_import_once(&self->state->cache_load, "concx._load", "get_or_load_async");
     return make == NULL ? NULL
                         : PyObject_CallFunctionObjArgs(make, (PyObject *)self, out[0], out[1],
                                                        out[2] != NULL ? out[2] : Py_None, NULL);
@@ -138,6 +136,20 @@ cxb_cache_private_loaded(CacheObject *self, PyObject *const *args, Py_ssize_t na
         return NULL;
     }
     cxb_cache_count_load(self, cx_now() - (int64_t)(seconds * 1e9), failed);
+    Py_RETURN_NONE;
+}
+
+/* What was counted as a hit is found too old. */
+PyObject *
+cxb_cache_private_was_miss(CacheObject *self, PyObject *unused)
+{
+    (void)unused;
+    if (!cx_cache_take(&self->core)) {
+        return PyErr_NoMemory();
+    }
+    self->core.hits--;
+    self->core.misses++;
+    cx_cache_release(&self->core);
     Py_RETURN_NONE;
 }
 

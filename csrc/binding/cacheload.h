@@ -35,6 +35,7 @@ PyObject *cxb_cache_get_or_load_async(CacheObject *self, PyObject *const *args, 
 /* For concx._load. */
 PyObject *cxb_cache_private_keep(CacheObject *self, PyObject *const *args, Py_ssize_t nargs);
 PyObject *cxb_cache_private_loaded(CacheObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *cxb_cache_private_was_miss(CacheObject *self, PyObject *unused);
 PyObject *cxb_cache_private_flights(CacheObject *self, void *unused);
 
 #endif

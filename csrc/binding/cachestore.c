@@ -103,8 +103,8 @@ static int
 forget_loads(CacheObject *self, PyObject *key)
 {
     SingleFlightObject *flights = cx_load_acquire((SingleFlightObject **)&self->flights);
-    return flights == NULL ? 0
-           : key == NULL   ? cxb_flights_forget_all(flights)
+    return flights == NULL                        ? 0
+           : key == NULL                          ? cxb_flights_forget_all(flights)
            : cxb_flights_forget(flights, key) < 0 ? -1
                                                   : 0;
 }

@@ -173,10 +173,11 @@ static PyGetSetDef done_getset[] = {
 };
 
 static PyType_Slot done_slots[] = {
-    {Py_am_await, done_self},       {Py_am_send, done_am_send},     {Py_tp_iter, done_self},
-    {Py_tp_iternext, done_next},    {Py_tp_methods, done_methods},  {Py_tp_getset, done_getset},
-    {Py_tp_traverse, done_traverse}, {Py_tp_clear, done_clear},     {Py_tp_dealloc, done_dealloc},
-    {0, NULL},
+    {Py_am_await, done_self},        {Py_am_send, done_am_send},
+    {Py_tp_iter, done_self},         {Py_tp_iternext, done_next},
+    {Py_tp_methods, done_methods},   {Py_tp_getset, done_getset},
+    {Py_tp_traverse, done_traverse}, {Py_tp_clear, done_clear},
+    {Py_tp_dealloc, done_dealloc},   {0, NULL},
 };
 
 PyType_Spec cxb_done_spec = {

@@ -43,7 +43,8 @@ static struct cxb_flight_wait **
 list_of(struct cxb_flight_waits *waits, const LeadObject *from, unsigned long thread)
 {
     uint64_t spread = (uint64_t)thread * UINT64_C(0x9E3779B97F4A7C15);
-    return from != NULL ? &waits->inside : &waits->outside[spread / (UINT64_MAX / CXB_FLIGHT_LISTS + 1)];
+    return from != NULL ? &waits->inside
+                        : &waits->outside[spread / (UINT64_MAX / CXB_FLIGHT_LISTS + 1)];
 }
 
 /* Whether the flight of `wait` waits, over others, for whoever is about to make that wait. */
@@ -304,7 +305,8 @@ enter(struct cxb_state *state, PyObject *map, FlightObject *flight)
         if (there == NULL || there == flight || !cx_future_done(&there->core)) {
             return there;
         }
-        int replaced = replace(state, map, there, (PyObject *)flight); /* it could not be taken out */
+        int replaced =
+            replace(state, map, there, (PyObject *)flight); /* it could not be taken out */
         Py_DECREF((PyObject *)there);
         if (replaced != 0) {
             return replaced < 0 ? NULL : (FlightObject *)Py_NewRef((PyObject *)flight);
@@ -384,8 +386,8 @@ cxb_flight_settle(FlightObject *flight, PyObject *value)
     }
     Py_XDECREF(map);
     struct cx_news news = CX_NEWS_INIT;
-    bool fails = value == NULL && error != NULL &&
-                 PyErr_GivenExceptionMatches(error, PyExc_Exception);
+    bool fails =
+        value == NULL && error != NULL && PyErr_GivenExceptionMatches(error, PyExc_Exception);
     if (value != NULL || fails) {
         PyObject *outcome = Py_NewRef(value != NULL ? value : error);
         if (cx_future_settle(&flight->core, value != NULL ? CX_FINISHED : CX_FAILED, outcome, false,
@@ -448,7 +450,8 @@ cxb_flights_forget_all(SingleFlightObject *table)
     Py_ssize_t at = 0;
     while (failed == 0 && PyDict_Next(all, &at, &key, &flight)) {
         cx_store_release(&((FlightObject *)flight)->is_forgotten, 1);
-        failed = replace(table->state, map, (FlightObject *)flight, table->state->missing) < 0 ? -1 : 0;
+        failed =
+            replace(table->state, map, (FlightObject *)flight, table->state->missing) < 0 ? -1 : 0;
     }
     Py_XDECREF(all);
     Py_DECREF(map);

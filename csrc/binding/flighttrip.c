@@ -263,9 +263,12 @@ static PyGetSetDef trip_getset[] = {
 };
 
 static PyType_Slot trip_slots[] = {
-    {Py_tp_methods, trip_methods},   {Py_tp_getset, trip_getset},
-    {Py_tp_traverse, trip_traverse}, {Py_tp_clear, trip_clear},
-    {Py_tp_finalize, trip_finalize}, {Py_tp_dealloc, trip_dealloc},
+    {Py_tp_methods, trip_methods},
+    {Py_tp_getset, trip_getset},
+    {Py_tp_traverse, trip_traverse},
+    {Py_tp_clear, trip_clear},
+    {Py_tp_finalize, trip_finalize},
+    {Py_tp_dealloc, trip_dealloc},
     {0, NULL},
 };
 

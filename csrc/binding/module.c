@@ -27,7 +27,8 @@ static struct type_entry type_table[] = {
     ENTRY(map, true),          ENTRY(mapset, true),      ENTRY(mapiter, false),
     ENTRY(missing, false),     ENTRY(lrucache, true),    ENTRY(lead, false),
     ENTRY(flight, false),      ENTRY(trip, false),       ENTRY(singleflight, true),
-    ENTRY(done, false),
+    ENTRY(done, false),        ENTRY(callkey, false),    ENTRY(entry, true),
+    ENTRY(cached, true),
 #undef ENTRY
 };
 

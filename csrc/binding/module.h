@@ -65,6 +65,9 @@ struct cxb_state {
     PyTypeObject *trip_type;
     PyTypeObject *singleflight_type;
     PyTypeObject *done_type;
+    PyTypeObject *callkey_type;
+    PyTypeObject *entry_type;
+    PyTypeObject *cached_type;
     /* from the standard library */
     PyObject *Empty, *Full, *ShutDown;
     PyObject *OwnerDied, *SegmentDamaged;          /* made here */
@@ -90,7 +93,7 @@ struct cxb_state {
     PyObject *flight_result, *flight_do; /* concx._load.Result, its do_async */
     PyObject *flight_stats;              /* concx._load.SingleFlightStats */
     PyObject *cache_load;                /* concx._load.get_or_load_async */
-    PyObject *ports; /* id of a loop -> weak reference to its LoopPort */
+    PyObject *ports;                     /* id of a loop -> weak reference to its LoopPort */
 };
 
 extern struct PyModuleDef cxb_module_def;
@@ -115,7 +118,8 @@ extern PyType_Spec cxb_await_spec, cxb_loopport_spec, cxb_token_spec, cxb_reader
     cxb_counter_spec, cxb_cache_spec, cxb_cacheiter_spec, cxb_lrucache_spec, cxb_segment_spec,
     cxb_block_spec, cxb_mplock_spec, cxb_mpevent_spec, cxb_mpline_spec, cxb_mpqueue_spec,
     cxb_map_spec, cxb_mapset_spec, cxb_mapiter_spec, cxb_missing_spec, cxb_lead_spec,
-    cxb_flight_spec, cxb_trip_spec, cxb_singleflight_spec, cxb_done_spec;
+    cxb_flight_spec, cxb_trip_spec, cxb_singleflight_spec, cxb_done_spec, cxb_callkey_spec,
+    cxb_entry_spec, cxb_cached_spec;
 
 /* Puts the methods of a table on a type as its own, but for those named in `without`: 0 or -1. */
 int cxb_add_methods(PyTypeObject *type, PyMethodDef *table, const char *const *without);

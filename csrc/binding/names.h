@@ -18,6 +18,7 @@
     X(add_result, "add_result")                                                                    \
     X(args, "args")                                                                                \
     X(blocking, "_asyncio_future_blocking")                                                        \
+    X(call, "call")                                                                                \
     X(call_later, "call_later")                                                                    \
     X(call_soon, "call_soon")                                                                      \
     X(call_soon_threadsafe, "call_soon_threadsafe")                                                \

@@ -55,8 +55,8 @@ singleflight_do(SingleFlightObject *self, PyObject *const *args, Py_ssize_t narg
     if (value == NULL) {
         return NULL;
     }
-    PyObject *result = PyObject_CallFunctionObjArgs(
-        make, value, how.loading.is_shared ? Py_True : Py_False, NULL);
+    PyObject *result =
+        PyObject_CallFunctionObjArgs(make, value, how.loading.is_shared ? Py_True : Py_False, NULL);
     Py_DECREF(value);
     return result;
 }
@@ -72,6 +72,25 @@ singleflight_do_async(SingleFlightObject *self, PyObject *const *args, Py_ssize_
     return make == NULL ? NULL
                         : PyObject_CallFunctionObjArgs(make, (PyObject *)self, out[0], out[1],
                                                        out[2] != NULL ? out[2] : Py_None, NULL);
+}
+
+static PyObject *
+load_told(struct cxb_loading *loading, FlightObject *flight)
+{
+    return PyObject_CallOneArg(((struct doing *)loading)->fn,
+                               flight == NULL ? Py_None : (PyObject *)flight);
+}
+
+/* _do(key, fn, timeout): the value; ``fn(flight)``, None if it is called directly. */
+static PyObject *
+singleflight_do_told(SingleFlightObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (!cxb_takes("_do", nargs, 3, 3)) {
+        return NULL;
+    }
+    struct doing how = {.loading = {.load = load_told, .key = args[0], .timeout = args[2]},
+                        .fn = args[1]};
+    return cxb_flights_do(self, &how.loading);
 }
 
 static PyObject *
@@ -92,9 +111,9 @@ singleflight_stats(SingleFlightObject *self, PyObject *unused)
 {
     (void)unused;
     Py_ssize_t count = cxb_flights_count(self);
-    PyObject *make = count < 0 ? NULL
-                               : cxb_import_once(&self->state->flight_stats, "concx._load",
-                                                 "SingleFlightStats");
+    PyObject *make =
+        count < 0 ? NULL
+                  : cxb_import_once(&self->state->flight_stats, "concx._load", "SingleFlightStats");
     unsigned long long calls = cx_load_relaxed(&self->calls);
     unsigned long long joined = cx_load_relaxed(&self->joined);
     return make == NULL ? NULL : PyObject_CallFunction(make, "KKn", calls, joined, count);
@@ -140,17 +159,23 @@ singleflight_dealloc(SingleFlightObject *self)
 static PyMethodDef singleflight_methods[] = {
     {"do", CXB_FASTCALL(singleflight_do),
      DOC("do($self, /, key, fn, *, timeout=None)\n--\n\n"
-         "What ``fn()`` returns, as a `Result`; who comes with the same key while it runs, shares it.\n\n"
-         "Its Exception reaches all who wait. If the call is killed (by another BaseException), one of\n"
-         "those who wait calls their own `fn`. Who is inside the call of a key, or whose wait would\n"
-         "close a circle of such calls, calls `fn` at once. `timeout`, in seconds, bounds the wait for\n"
+         "What ``fn()`` returns, as a `Result`; who comes with the same key while it runs, shares "
+         "it.\n\n"
+         "Its Exception reaches all who wait. If the call is killed (by another BaseException), "
+         "one of\n"
+         "those who wait calls their own `fn`. Who is inside the call of a key, or whose wait "
+         "would\n"
+         "close a circle of such calls, calls `fn` at once. `timeout`, in seconds, bounds the wait "
+         "for\n"
          "the call of another, and raises TimeoutError; that call goes on.")},
     {"do_async", CXB_FASTCALL(singleflight_do_async),
      DOC("do_async($self, /, key, fn, *, timeout=None)\n--\n\n"
          "`do` for tasks: ``await fn()``. Tasks of any loops and threads share one call.")},
     {"forget", (PyCFunction)singleflight_forget, METH_O,
-     DOC("forget($self, key, /)\n--\n\nWho comes from now on does not share the call that is running: "
+     DOC("forget($self, key, /)\n--\n\nWho comes from now on does not share the call that is "
+         "running: "
          "whether there was one.\n\nThose who wait for it get what it returns.")},
+    {"_do", (PyCFunction)(void (*)(void))singleflight_do_told, METH_FASTCALL, NULL},
     {"_trip", (PyCFunction)singleflight_trip, METH_O, NULL},
     {"stats", (PyCFunction)singleflight_stats, METH_NOARGS,
      DOC("stats($self, /)\n--\n\nCalls made, and shared, since it was made; calls that run now.")},
