@@ -19,8 +19,7 @@ typedef struct {
     struct cxb_state *state;
     struct cx_counter hits, misses; /* without cells unless asked for */
     uint64_t cursor;                /* atomic; where popitem looks next */
-    PyObject *flights;              /* atomic; a MapObject: calls of factories that are under way */
-    uint32_t flights_generation;    /* atomic; the process they are of */
+    PyObject *flights; /* atomic; a SingleFlight of calls of factories, made by the first */
     PyObject *weakrefs;
 } MapObject;
 

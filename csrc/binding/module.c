@@ -25,7 +25,10 @@ static struct type_entry type_table[] = {
     ENTRY(segment, true),      ENTRY(block, true),       ENTRY(mplock, true),
     ENTRY(mpevent, true),      ENTRY(mpline, true),      ENTRY(mpqueue, true),
     ENTRY(map, true),          ENTRY(mapset, true),      ENTRY(mapiter, false),
-    ENTRY(missing, false),     ENTRY(lrucache, true),
+    ENTRY(missing, false),     ENTRY(lrucache, true),    ENTRY(lead, false),
+    ENTRY(flight, false),      ENTRY(trip, false),       ENTRY(singleflight, true),
+    ENTRY(done, false),        ENTRY(callkey, false),    ENTRY(entry, true),
+    ENTRY(cached, true),
 #undef ENTRY
 };
 
@@ -267,7 +270,11 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->cache_info);
     Py_VISIT(state->ports);
     Py_VISIT(state->missing);
-    Py_VISIT(state->flight_waits);
+    Py_VISIT(state->flight_context);
+    Py_VISIT(state->flight_result);
+    Py_VISIT(state->flight_do);
+    Py_VISIT(state->flight_stats);
+    Py_VISIT(state->cache_load);
     return 0;
 }
 
@@ -309,7 +316,11 @@ module_clear(PyObject *module)
     Py_CLEAR(state->cache_info);
     Py_CLEAR(state->ports);
     Py_CLEAR(state->missing);
-    Py_CLEAR(state->flight_waits);
+    Py_CLEAR(state->flight_context);
+    Py_CLEAR(state->flight_result);
+    Py_CLEAR(state->flight_do);
+    Py_CLEAR(state->flight_stats);
+    Py_CLEAR(state->cache_load);
     return 0;
 }
 

@@ -157,8 +157,8 @@ put(struct cx_cache *cache, uint64_t key, int64_t now, int64_t deadline, int64_t
             cx_cache_remove(cache, at, CX_EXPIRED, &dead);
         }
         bool planned = cx_cache_plan(cache, &what, &room);
-        status = planned ? CX_AGAIN
-                         : cx_cache_put(cache, status == CX_OK ? at : CX_NONE, &what, &dead);
+        status =
+            planned ? CX_AGAIN : cx_cache_put(cache, status == CX_OK ? at : CX_NONE, &what, &dead);
         cx_cache_release(cache);
         bury(cache, &dead);
         if (planned) {

@@ -216,8 +216,7 @@ look(uint64_t key, int64_t now)
     bool is_told = true;
     cx_tally_arrive(&s->cache.tally);
     cx_rcu_enter();
-    enum cx_status status =
-        cx_cache_read(&s->cache, s->hash[key], same, name_of(key), now, &seen);
+    enum cx_status status = cx_cache_read(&s->cache, s->hash[key], same, name_of(key), now, &seen);
     if (status == CX_OK) {
         /* A schedule point: what was found may be gone now, but not dropped. */
         mc_check(cx_load_relaxed(&((struct value *)seen.value)->key) == key, MC_FREED,
