@@ -2,6 +2,7 @@
 #include "binding/shmsegment.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "binding/errors.h"
 #include "binding/kwargs.h"
@@ -35,7 +36,7 @@ segment_alloc(PyTypeObject *type)
     SegmentObject *self = state == NULL ? NULL : (SegmentObject *)type->tp_alloc(type, 0);
     if (self != NULL) {
         self->state = state;
-        self->shm.fd = -1;
+        self->shm.fd = self->event = -1;
     }
     return self;
 }
@@ -64,15 +65,19 @@ segment_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     cx_shmarena_init(&self->arena, &self->shm);
+    if (kind == CX_SHM_RING && (self->event = cx_event_new()) < 0 && errno != ENOSYS) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        Py_CLEAR(self);
+    }
     return (PyObject *)self;
 }
 
 static PyObject *
 segment_attach(PyTypeObject *type, PyObject *args)
 {
-    int fd;
+    int fd, event = -1;
     unsigned int kind;
-    if (!PyArg_ParseTuple(args, "iI:attach", &fd, &kind)) {
+    if (!PyArg_ParseTuple(args, "iI|i:attach", &fd, &kind, &event)) {
         return NULL;
     }
     SegmentObject *self = segment_alloc(type);
@@ -80,7 +85,9 @@ segment_attach(PyTypeObject *type, PyObject *args)
         return NULL;
     }
     cx_shm_install();
-    enum cx_status status = cx_shm_attach(&self->shm, fd, kind, mapped_of(kind));
+    enum cx_status status = event < 0 || cx_event_is(event)
+                                ? cx_shm_attach(&self->shm, fd, kind, mapped_of(kind))
+                                : CX_DAMAGED;
     if (status != CX_OK) {
         cxb_shm_raise(self->state, &self->shm, status);
         self->shm.fd = -1; /* the caller's */
@@ -89,6 +96,7 @@ segment_attach(PyTypeObject *type, PyObject *args)
     }
     cx_shmarena_init(&self->arena, &self->shm);
     self->arena.next = self->shm.size; /* another process hands blocks out */
+    self->event = event;
     return (PyObject *)self;
 }
 
@@ -102,6 +110,9 @@ segment_dealloc(SegmentObject *self)
     }
     cx_shmarena_fini(&self->arena);
     cx_shm_close(&self->shm);
+    if (self->event >= 0) {
+        close(self->event);
+    }
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -118,6 +129,13 @@ segment_fileno(SegmentObject *self, PyObject *unused)
 {
     (void)unused;
     return PyLong_FromLong(self->shm.fd);
+}
+
+static PyObject *
+segment_event(SegmentObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromLong(self->event);
 }
 
 static PyObject *
@@ -160,13 +178,15 @@ segment_mine(SegmentObject *self, void *unused)
 
 static PyMethodDef segment_methods[] = {
     {"attach", (PyCFunction)segment_attach, METH_VARARGS | METH_CLASS,
-     DOC("attach($type, fd, kind, /)\n--\n\nThe segment behind a descriptor, which it owns then.")},
+     DOC("attach($type, fd, kind, event=-1, /)\n--\n\nThe segment behind a descriptor, which it "
+         "owns then, and so it does the event of a ring.")},
     {"fileno", (PyCFunction)segment_fileno, METH_NOARGS,
      DOC("fileno($self)\n--\n\nThe descriptor to pass on.")},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef segment_getset[] = {
+    {"event", (getter)segment_event, NULL, DOC("The event of a ring; -1: it has none."), NULL},
     {"id", (getter)segment_id, NULL, DOC("Which segment this is, in whatever process."), NULL},
     {"size", (getter)segment_size, NULL, DOC("Bytes, header included."), NULL},
     {"kind", (getter)segment_kind, NULL, DOC("What it holds."), NULL},

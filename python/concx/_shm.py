@@ -28,11 +28,12 @@ class Segment(_core.Segment):
 
     def __reduce__(self) -> tuple[Any, ...]:
         context.assert_spawning(self)
-        return _attach_segment, (reduction.DupFd(self.fileno()), self.kind)
+        event = None if self.event < 0 else reduction.DupFd(self.event)
+        return _attach_segment, (reduction.DupFd(self.fileno()), self.kind, event)
 
 
-def _attach_segment(fd: Any, kind: int) -> Segment:
-    return Segment.attach(fd.detach(), kind)
+def _attach_segment(fd: Any, kind: int, event: Any) -> Segment:
+    return Segment.attach(fd.detach(), kind, -1 if event is None else event.detach())
 
 
 class Block(_core.Block):
