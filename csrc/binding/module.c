@@ -24,9 +24,8 @@ static struct type_entry type_table[] = {
     ENTRY(cache, true),        ENTRY(cacheiter, false),  ENTRY(counter, true),
     ENTRY(segment, true),      ENTRY(block, true),       ENTRY(mplock, true),
     ENTRY(mpevent, true),      ENTRY(mpline, true),      ENTRY(mpqueue, true),
-    ENTRY(mpwatch, false),
-    ENTRY(map, true),          ENTRY(mapset, true),      ENTRY(mapiter, false),
-    ENTRY(missing, false),     ENTRY(lrucache, true),
+    ENTRY(mpwatch, false),     ENTRY(map, true),         ENTRY(mapset, true),
+    ENTRY(mapiter, false),     ENTRY(missing, false),    ENTRY(lrucache, true),
 #undef ENTRY
 };
 

@@ -102,9 +102,8 @@ int cxb_add_methods(PyTypeObject *type, PyMethodDef *table, const char *const *w
 
 /* What bind_methods puts on the final classes of a family. */
 extern PyMethodDef cxb_queue_methods[], cxb_future_methods[], cxb_executor_methods[],
-    cxb_mplock_methods[], cxb_mpevent_methods[], cxb_mpqueue_methods[],
-    cxb_mpqueue_async_methods[], cxb_map_methods[],
-    cxb_map_compound[], cxb_set_methods[];
+    cxb_mplock_methods[], cxb_mpevent_methods[], cxb_mpqueue_methods[], cxb_mpqueue_async_methods[],
+    cxb_map_methods[], cxb_map_compound[], cxb_set_methods[];
 
 /* Adds the methods of the queue family; binding/queuemethods.c. */
 int cxb_queue_exec(PyObject *module);

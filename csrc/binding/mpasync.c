@@ -33,9 +33,7 @@ static void
 await_bell(MpQueueObject *q, enum cxb_mpside side)
 {
     struct cx_shmring_shared *s = q->ring.shared;
-    cx_shmring_await(side == CXB_GETTERS   ? &s->items
-                     : side == CXB_PUTTERS ? &s->room
-                                           : &s->joined);
+    cx_shmring_await(side == CXB_GETTERS ? &s->items : side == CXB_PUTTERS ? &s->room : &s->joined);
 }
 
 bool
@@ -175,8 +173,7 @@ try_get_many(AwaitObject *self, PyObject **result)
     struct cxb_mpqueue_getting getting = {.hurries = true};
     PyObject *list = PyList_New(0);
     enum cx_status status =
-        list == NULL ? CX_INTR
-                     : cxb_mpqueue_take_many(queue_of(self), list, self->n, &getting);
+        list == NULL ? CX_INTR : cxb_mpqueue_take_many(queue_of(self), list, self->n, &getting);
     if (status == CX_OK) {
         return cxb_finished(list, result);
     }
@@ -404,8 +401,7 @@ queue_get_async(MpQueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObj
 }
 
 static PyObject *
-queue_get_bytes_async(MpQueueObject *q, PyObject *const *args, Py_ssize_t nargs,
-                      PyObject *kwnames)
+queue_get_bytes_async(MpQueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     return get_async(q, "get_bytes_async", args, nargs, kwnames, true);
 }
@@ -451,8 +447,7 @@ queue_put_async(MpQueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObj
 }
 
 static PyObject *
-queue_put_bytes_async(MpQueueObject *q, PyObject *const *args, Py_ssize_t nargs,
-                      PyObject *kwnames)
+queue_put_bytes_async(MpQueueObject *q, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     return put_async(q, "put_bytes_async", "data", args, nargs, kwnames, CXB_MESSAGE_BYTES);
 }

@@ -302,8 +302,7 @@ queue_shutdown(MpQueueObject *self, PyObject *const *args, Py_ssize_t nargs, PyO
     static const struct cxb_signature signature = {"shutdown", 0, {"immediate", NULL}};
     PyObject *out[1] = {NULL};
     struct cx_shmlock_busy busy = {0};
-    int immediate =
-        cxb_bind(&signature, args, nargs, kwnames, out) < 0 ? -1 : cxb_truth(out[0], 0);
+    int immediate = cxb_bind(&signature, args, nargs, kwnames, out) < 0 ? -1 : cxb_truth(out[0], 0);
     if (immediate < 0) {
         return NULL;
     }

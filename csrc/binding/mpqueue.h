@@ -81,7 +81,6 @@ void cxb_mpqueue_taken(MpQueueObject *self, const struct cxb_mpqueue_getting *ge
 
 /* Wakes the tasks of this process for which there is something: whether any waited. */
 bool cxb_mpqueue_look(MpQueueObject *self);
-extern PyMethodDef cxb_mpqueue_async_methods[];
 
 PyObject *cxb_mpqueue_put_many(MpQueueObject *self, PyObject *const *args, Py_ssize_t nargs,
                                PyObject *kwnames);

@@ -52,9 +52,9 @@ enum cx_shmring_closed { CX_SHMRING_OPEN, CX_SHMRING_CLOSED, CX_SHMRING_DISCARDE
 
 /* What all processes see. */
 struct cx_shmring_shared {
-    uint64_t most; /* messages; 0: as many as there is memory for */
+    uint64_t most;   /* messages; 0: as many as there is memory for */
     uint32_t closed; /* enum cx_shmring_closed */
-    struct { /* producers */
+    struct {         /* producers */
         uint32_t lock CX_ALIGNED;
         uint32_t entering; /* region plus one, while its bit in `used` is set ahead */
         uint32_t used;     /* regions that hold messages or may */
@@ -76,7 +76,7 @@ struct cx_shmring_shared {
 struct cx_shmring {
     struct cx_shm *shm;
     struct cx_shmring_shared *shared;
-    int event; /* the same in all processes; -1: none */
+    int event;                         /* the same in all processes; -1: none */
     char *regions[CX_SHMRING_REGIONS]; /* atomic; mapped at first use in this process */
 };
 

@@ -45,8 +45,7 @@ cx_watch_init(struct cx_watch *watch)
 {
     watch->set = epoll_create1(EPOLL_CLOEXEC);
     watch->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    if (watch->set >= 0 && watch->timer >= 0 &&
-        cx_watch_add(watch, watch->timer, CX_WATCH_TIMER)) {
+    if (watch->set >= 0 && watch->timer >= 0 && cx_watch_add(watch, watch->timer, CX_WATCH_TIMER)) {
         return CX_OK;
     }
     cx_watch_fini(watch);

@@ -102,7 +102,8 @@ main(int argc, char **argv)
 {
     harness_begin(argc, argv);
     if (cx_event_new() < 0) {
-        CHECK_EQ(errno, ENOSYS); /* a system without them says so, and nothing else is asked of it */
+        CHECK_EQ(errno,
+                 ENOSYS); /* a system without them says so, and nothing else is asked of it */
         return harness_end();
     }
     RUN(test_smoke);
