@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from multiprocessing import context, reduction
 from typing import Any
 
 from concx import _core
 
-__all__ = ["DATA", "RING", "SYNC", "Block", "Segment", "block", "dumps", "ring", "slot"]
+__all__ = ["DATA", "RING", "SYNC", "Block", "Segment", "block", "dumps", "passing", "ring", "slot"]
 
 SYNC, RING, DATA = 1, 2, 3
 """What a segment holds: locks and the like, a queue's messages, or data."""
 
 SYNC_BYTES = 4 << 20
 OWN_BYTES = 1 << 16  # a block as large as this gets a segment of its own
+
+
+passing = threading.local()
+"""`segments`: while something is pickled whose segments are passed on apart, a dict of them by id."""
 
 
 def dumps(obj: Any) -> memoryview:

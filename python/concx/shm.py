@@ -116,6 +116,42 @@ def _known_segment(segment: _shm.Segment) -> _shm.Segment:
         return _known.setdefault(segment.id, segment)
 
 
+def known_segment(identity: bytes) -> _shm.Segment | None:
+    """A segment that this process has."""
+    with _known_lock:
+        return _known.get(identity)
+
+
+def attach_segment(identity: bytes, fd: int, kind: int) -> _shm.Segment:
+    """The segment behind a descriptor that came from another process, which is closed if it is known."""
+    segment = known_segment(identity)
+    if segment is not None:
+        os.close(fd)
+        return segment
+    try:
+        return _known_segment(_shm.Segment.attach(fd, kind))
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+class _Named:
+    """A segment inside a message that was passed on apart."""
+
+    def __init__(self, segment: _shm.Segment) -> None:
+        self._identity = segment.id
+
+    def __reduce__(self) -> Any:
+        return _find, (self._identity,)
+
+
+def _find(identity: bytes) -> _shm.Segment:
+    segment = known_segment(identity)
+    if segment is None:
+        raise LookupError(f"the segment {identity.hex()} was not received")
+    return segment
+
+
 class _Sent:
     """A segment inside a message; its descriptor is fetched from the process that sent it."""
 
@@ -127,17 +163,18 @@ class _Sent:
 
 
 def _fetch(identity: bytes, kind: int, descriptor: Any) -> _shm.Segment:
-    fd = descriptor.detach()
-    with _known_lock:
-        segment = _known.get(identity)
-    if segment is not None:
-        os.close(fd)
+    return attach_segment(identity, descriptor.detach(), kind)
+
+
+def _on_its_way(segment: _shm.Segment) -> Any:
+    """What stands for a segment in the pickle that is being made."""
+    if context.get_spawning_popen() is not None:
         return segment
-    try:
-        return _known_segment(_shm.Segment.attach(fd, kind))
-    except BaseException:
-        os.close(fd)
-        raise
+    passing = getattr(_shm.passing, "segments", None)
+    if passing is None:
+        return _Sent(segment)
+    passing[segment.id] = segment
+    return _Named(segment)
 
 
 @functools.cache
@@ -166,9 +203,8 @@ def _array_type() -> Any:
                 return numpy.asarray(self).__reduce__()
             segment, offset, size = self._block.place()
             self._block.expose()
-            spawning = context.get_spawning_popen() is not None
             return _rebuild_array, (
-                segment if spawning else _Sent(segment),
+                _on_its_way(segment),
                 (offset, size),
                 (self.shape, self.dtype, start, self.strides),
             )
