@@ -168,9 +168,9 @@ def test_smoke(size: str) -> None:
             assert same(back, obj), type(obj)
             if isinstance(back, numpy.ndarray):
                 assert back.flags.writeable == obj.flags.writeable
-            assert (not any(isinstance(r, Reference) for r in (*parcel.buffers, *parcel.wholes))) or (
-                size == "room"
-            )
+            assert (
+                not any(isinstance(r, Reference) for r in (*parcel.buffers, *parcel.wholes))
+            ) or (size == "room")
             del back
         if size == "room":
             wait_until(lambda: lent(end.store) == 0)
@@ -205,7 +205,11 @@ def test_a_view_is_the_block_itself() -> None:
 
 def test_a_pickle_buffer_arrives_as_a_view() -> None:
     store, segments = Store(8 << 20), Segments()
-    for data, room in [(bytearray(b"a" * BIG), True), (b"b" * BIG, True), (bytearray(b"c" * BIG), False)]:
+    for data, room in [
+        (bytearray(b"a" * BIG), True),
+        (b"b" * BIG, True),
+        (bytearray(b"c" * BIG), False),
+    ]:
         parcel = dump([pickle.PickleBuffer(data)], store if room else Store(0))
         for segment in parcel.segments:
             segments._held[segment.id] = segment
@@ -239,7 +243,9 @@ def test_kinds_of_views() -> None:
     assert lent(store) == 0
     with pytest.raises(SegmentDamaged):
         load(parcel, segments)
-    with pytest.raises(ValueError, match="'views' must be one of own, private, readonly, copy, got 'mine'"):
+    with pytest.raises(
+        ValueError, match="'views' must be one of own, private, readonly, copy, got 'mine'"
+    ):
         load(parcel, segments, "mine")
 
 
@@ -290,7 +296,14 @@ def test_damaged_parcels() -> None:
     parcel = dump(numpy.zeros(BIG, "u1"), store)
     segment, (reference,) = parcel.segments[0], parcel.buffers
     segments._held[segment.id] = segment
-    for offset, size in [(0, 8), (64, 8), (reference.offset + 1, 8), (segment.size, 8), (192, 1 << 60), (1 << 62, 8)]:
+    for offset, size in [
+        (0, 8),
+        (64, 8),
+        (reference.offset + 1, 8),
+        (segment.size, 8),
+        (192, 1 << 60),
+        (1 << 62, 8),
+    ]:
         with pytest.raises(SegmentDamaged):
             load(parcel._replace(buffers=[Reference(segment.id, offset, size)]), segments)
     with pytest.raises(SegmentDamaged):
@@ -342,7 +355,9 @@ def test_a_full_store_grows_and_then_leaves_it_to_the_message() -> None:
         end.send("let go")
         assert end.receive() == "gone"
         assert lent(end.store) == 0
-        assert isinstance(dump(numpy.zeros(BIG), end.store).buffers[0], memoryview)  # larger than all
+        assert isinstance(
+            dump(numpy.zeros(BIG), end.store).buffers[0], memoryview
+        )  # larger than all
         assert isinstance(dump(numpy.zeros(BIG, "u1"), end.store).buffers[0], Reference)
 
 
@@ -512,7 +527,9 @@ def test_pyarrow() -> None:
 
 
 def test_cloudpickle() -> None:
-    cloudpickle = pytest.importorskip("cloudpickle", reason="needs cloudpickle, which is not installed")
+    cloudpickle = pytest.importorskip(
+        "cloudpickle", reason="needs cloudpickle, which is not installed"
+    )
     array, data = numpy.arange(BIG), bytes(BIG)
     with peer(lambda end: end.send((lambda job: job[0]())(end.receive()))) as end:  # type: ignore[arg-type, func-returns-value]
         parcel = end.send((lambda: int(array.sum()) + len(data), data), pickler=cloudpickle.Pickler)

@@ -144,8 +144,8 @@ borrow(BlockObject *self, bool over, bool private)
         uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
         uint64_t from = self->block.offset / page * page;
         self->remapped = self->block.offset + self->block.size - from;
-        void *at = mmap(NULL, self->remapped, PROT_READ | PROT_WRITE, MAP_PRIVATE, shm->fd,
-                        (off_t)from);
+        void *at =
+            mmap(NULL, self->remapped, PROT_READ | PROT_WRITE, MAP_PRIVATE, shm->fd, (off_t)from);
         if (at == MAP_FAILED) {
             shm->error = errno;
             return CX_OSERROR;

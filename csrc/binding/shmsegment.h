@@ -28,10 +28,10 @@ typedef struct {
     SegmentObject *segment;
     struct cx_shmarena_block block;
     char *at;
-    bool mine;           /* handed out by this process, or by the one that it was forked from */
-    bool borrowed;       /* lent by another process, to be given back */
-    char *lent;          /* where, if it is mapped anew */
-    uint64_t remapped;   /* bytes that are mapped anew, from `mapping` on */
+    bool mine;         /* handed out by this process, or by the one that it was forked from */
+    bool borrowed;     /* lent by another process, to be given back */
+    char *lent;        /* where, if it is mapped anew */
+    uint64_t remapped; /* bytes that are mapped anew, from `mapping` on */
     void *mapping;
     uint32_t generation; /* of forks: in which it was borrowed */
     PyObject *weakrefs;

@@ -143,9 +143,9 @@ cx_shmarena_lend(struct cx_shmarena *arena, uint64_t size, uint64_t *offset)
         arena->lent_room = room;
     }
     struct cx_shmarena_block *block = &arena->lent[arena->lents];
-    enum cx_status status =
-        size > CX_SHM_MOST / 4 ? CX_FULL
-                               : cx_shmarena_take(arena, size + CX_SHMARENA_LINE, block, &fresh);
+    enum cx_status status = size > CX_SHM_MOST / 4
+                                ? CX_FULL
+                                : cx_shmarena_take(arena, size + CX_SHMARENA_LINE, block, &fresh);
     if (status == CX_OK) {
         arena->lents++;
         *offset = block->offset + CX_SHMARENA_LINE;

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Sequence
 from multiprocessing import reduction
 from typing import Any, NamedTuple, TypeAlias
 
-from concx import _shm, shm
+from concx import _shm
 
 __all__ = [
     "LEAST",
@@ -131,11 +131,15 @@ class Store:
             offset = None if fresh is None else fresh.lend(data)
         except (OSError, MemoryError):
             return None
-        return None if fresh is None or offset is None else (Reference(fresh.id, offset, size), fresh)
+        return (
+            None if fresh is None or offset is None else (Reference(fresh.id, offset, size), fresh)
+        )
 
     def _grow(self, size: int) -> _shm.Segment | None:
         with self._lock:
-            have = sum(s.size for s in self._segments) + sum(s.size for s, _ in self._retired.values())
+            have = sum(s.size for s in self._segments) + sum(
+                s.size for s, _ in self._retired.values()
+            )
             # A quarter more than the block: its class may be so much larger.
             want = max(self._step << len(self._segments), size + size // 4 + 4096)
             room = min(want, self.limit - have)
@@ -338,7 +342,9 @@ def inline(parcel: Parcel) -> Parcel:
             return part
         return bytearray(_shm.Block.borrow(known[part.segment], part.offset, part.size))
 
-    buffers, wholes = ([copied(part) for part in parts] for parts in (parcel.buffers, parcel.wholes))
+    buffers, wholes = (
+        [copied(part) for part in parts] for parts in (parcel.buffers, parcel.wholes)
+    )
     return Parcel(parcel.data, buffers, wholes, [])
 
 
@@ -374,7 +380,7 @@ class Segments:
             raise EOFError
         try:
             for fd in descriptors:
-                segment = shm.attach_segment(data, fd, _shm.DATA)
+                segment = _shm.attach(data, fd, _shm.DATA)
                 self._held[segment.id] = segment
         except (OSError, MemoryError):
             return False
@@ -385,9 +391,11 @@ class Segments:
         self._held.pop(identity, None)
 
     def find(self, identity: bytes) -> _shm.Segment:
-        segment = self._held.get(identity) or shm.known_segment(identity)
+        segment = self._held.get(identity) or _shm.known(identity)
         if segment is None:
-            raise Unreachable(f"a message lies in the segment {identity.hex()}, which was not received")
+            raise Unreachable(
+                f"a message lies in the segment {identity.hex()}, which was not received"
+            )
         return segment
 
     def __len__(self) -> int:
@@ -400,9 +408,7 @@ def _view(block: Buffer, views: str) -> memoryview:
     return memoryview(bytearray(block) if views == "copy" else block)
 
 
-def load(
-    parcel: Parcel, segments: Segments, views: str = "own", *, last: bool = True
-) -> Any:
+def load(parcel: Parcel, segments: Segments, views: str = "own", *, last: bool = True) -> Any:
     """The object of a parcel.
 
     Parameters
