@@ -24,11 +24,11 @@ static struct type_entry type_table[] = {
     ENTRY(cache, true),        ENTRY(cacheiter, false),  ENTRY(counter, true),
     ENTRY(segment, true),      ENTRY(block, true),       ENTRY(mplock, true),
     ENTRY(mpevent, true),      ENTRY(mpline, true),      ENTRY(mpqueue, true),
-    ENTRY(map, true),          ENTRY(mapset, true),      ENTRY(mapiter, false),
-    ENTRY(missing, false),     ENTRY(lrucache, true),    ENTRY(lead, false),
-    ENTRY(flight, false),      ENTRY(trip, false),       ENTRY(singleflight, true),
-    ENTRY(done, false),        ENTRY(callkey, false),    ENTRY(entry, true),
-    ENTRY(cached, true),
+    ENTRY(mpwatch, false),     ENTRY(map, true),         ENTRY(mapset, true),
+    ENTRY(mapiter, false),     ENTRY(missing, false),    ENTRY(lrucache, true),
+    ENTRY(lead, false),        ENTRY(flight, false),     ENTRY(trip, false),
+    ENTRY(singleflight, true), ENTRY(done, false),       ENTRY(callkey, false),
+    ENTRY(entry, true),        ENTRY(cached, true),
 #undef ENTRY
 };
 
@@ -226,6 +226,7 @@ module_exec(PyObject *module)
         cxb_add_methods(state->mplock_type, cxb_mplock_methods, NULL) < 0 ||
         cxb_add_methods(state->mpevent_type, cxb_mpevent_methods, NULL) < 0 ||
         cxb_add_methods(state->mpqueue_type, cxb_mpqueue_methods, NULL) < 0 ||
+        cxb_add_methods(state->mpqueue_type, cxb_mpqueue_async_methods, NULL) < 0 ||
         cxb_map_exec(module) < 0 || cxb_capi_exec(module) < 0) {
         return -1;
     }
