@@ -182,6 +182,9 @@ large_room(struct cx_lane *lane, uint64_t length, struct cx_shmarena_block *bloc
 {
     bool fresh;
     struct cx_shmarena_block took;
+    if (lane->arena.used != 0 && lane->arena.used + length > CX_LANE_WARM) {
+        return CX_FULL;
+    }
     enum cx_status status = cx_shmarena_take(&lane->arena, length, &took, &fresh);
     if (status != CX_OK) {
         if (status == CX_FULL && lane->at == lane->seen) {

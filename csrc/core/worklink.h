@@ -32,7 +32,7 @@
 #define CX_LANE_BYTES (UINT64_C(64) << 10) /* of small messages */
 #define CX_LANE_SMALL (UINT64_C(8) << 10)  /* the largest of them */
 #define CX_LANE_LARGE (UINT64_C(1) << 36)  /* address space of large messages */
-#define CX_LANE_WARM (UINT64_C(256) << 20) /* pages that an idle lane keeps of it */
+#define CX_LANE_WARM (UINT64_C(256) << 20) /* of them at once, if it is more than one; kept warm */
 
 enum cx_claim { CX_CLAIM_NONE, CX_CLAIM_READY, CX_CLAIM_TAKEN, CX_CLAIM_REVOKED };
 
