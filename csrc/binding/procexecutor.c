@@ -103,6 +103,7 @@ check_open(ProcExecutorObject *self)
     return 0;
 }
 
+/* As in the standard library, a worker counts as idle when it has done something. */
 static bool
 has_idle(ProcHubObject *hub)
 {
@@ -110,7 +111,8 @@ has_idle(ProcHubObject *hub)
     cx_guard_take(&hub->guard);
     for (Py_ssize_t i = 0; i < hub->count && !idle; i++) {
         WorkLinkObject *link = hub->links[i];
-        idle = link->active && link->inflight == 0 && link->budget != 0;
+        idle = link->active && link->inflight == 0 && link->completed > 0 &&
+               link->budget != 0;
     }
     cx_guard_release(&hub->guard);
     return idle;
@@ -152,7 +154,7 @@ submit(ProcExecutorObject *self, PyObject *const *args, Py_ssize_t nargs, PyObje
        int64_t timeout, uint32_t retries)
 {
     bool plain;
-    if (check_open(self) < 0) {
+    if (check_open(self) < 0 || grow(self) < 0) {
         return NULL;
     }
     FutureObject *f = cxb_future_alloc(self->state, self->future_type);
@@ -161,11 +163,6 @@ submit(ProcExecutorObject *self, PyObject *const *args, Py_ssize_t nargs, PyObje
     Py_XDECREF(task);
     if (bytes == NULL) {
         return task == NULL ? (Py_XDECREF((PyObject *)f), NULL) : fail(self, f);
-    }
-    if (grow(self) < 0) {
-        Py_DECREF(bytes);
-        Py_DECREF((PyObject *)f);
-        return NULL;
     }
     bool named = kwnames != NULL && PyTuple_GET_SIZE(kwnames) > 0;
     struct cxb_job *job = cxb_job_new(f, args[0], bytes, named ? CXB_TASK_NAMED : CXB_TASK_CALL);

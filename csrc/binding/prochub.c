@@ -448,20 +448,6 @@ hub_counts(ProcHubObject *hub, PyObject *unused)
                          (unsigned long long)counts[4]);
 }
 
-/* lacking(): how many more idle workers the backlog could use; whether none is idle. */
-static PyObject *
-hub_idle(ProcHubObject *hub, PyObject *unused)
-{
-    (void)unused;
-    Py_ssize_t idle = 0;
-    cx_guard_take(&hub->guard);
-    for (Py_ssize_t i = 0; i < hub->count; i++) {
-        idle += hub->links[i]->active && hub->links[i]->inflight == 0 && hub->links[i]->budget != 0;
-    }
-    cx_guard_release(&hub->guard);
-    return PyLong_FromSsize_t(idle);
-}
-
 static PyObject *
 get_flag(uint32_t *flag)
 {
@@ -522,8 +508,6 @@ static PyMethodDef hub_methods[] = {
      DOC("fileno($self)\n--\n\nThe event descriptor that workers write.")},
     {"counts", (PyCFunction)hub_counts, METH_NOARGS,
      DOC("counts($self)\n--\n\nJobs submitted, running, queued, completed, failed.")},
-    {"idle", (PyCFunction)hub_idle, METH_NOARGS,
-     DOC("idle($self)\n--\n\nHow many workers have nothing to do.")},
     {NULL, NULL, 0, NULL},
 };
 

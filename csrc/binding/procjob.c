@@ -363,7 +363,8 @@ hub_take_all(ProcHubObject *hub, PyObject *unused)
     return futures;
 }
 
-/* queued(): the futures of the jobs that were not begun, as far as that can be told. */
+/* queued(): the futures of the jobs that were not begun.  The first one of each worker counts as begun: it
+ * takes that at this moment, or as soon as it has started. */
 static PyObject *
 hub_queued(ProcHubObject *hub, PyObject *unused)
 {
@@ -376,9 +377,10 @@ hub_queued(ProcHubObject *hub, PyObject *unused)
     found = PyMem_RawMalloc(sizeof(*found) * (size_t)(room + 1));
     for (Py_ssize_t i = 0; found != NULL && i < hub->count; i++) {
         WorkLinkObject *link = hub->links[i];
+        struct cxb_job *oldest = cxb_link_oldest(link);
         for (uint32_t k = link->first; k != link->link.tasks.at && n < room; k++) {
             struct cxb_job *job = link->jobs[AT(k)];
-            if (job != NULL && job->number == k &&
+            if (job != NULL && job != oldest && job->number == k &&
                 cx_lane_claim(&link->link.tasks, job->number, NULL) == CX_CLAIM_READY) {
                 found[n++] = job;
             }

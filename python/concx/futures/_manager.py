@@ -210,7 +210,8 @@ class Manager(threading.Thread):
                 for event in self.hub.poll():
                     self.handle(*event)
                 if not self.broken and self.is_ending():
-                    self.hub.close()
+                    if not self.hub.closed:
+                        self.hub.close()
                     if self.hub.pending == 0:
                         break
         except BaseException as error:
