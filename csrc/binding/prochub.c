@@ -209,6 +209,7 @@ hub_bury(ProcHubObject *hub, PyObject *args)
         Py_INCREF(lost);
     }
     if (known) {
+        Py_CLEAR(link->tag); /* which holds the link */
         Py_DECREF((PyObject *)link);
     }
     return lost;

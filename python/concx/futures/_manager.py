@@ -39,7 +39,7 @@ MOST_STILLBORN = 3
 PATIENCE = 2.0
 """Seconds that a worker has to end when it is terminated; then it is killed."""
 
-_LEFT, _FAILED = 2, 3  # states of a link
+_STARTING, _LEFT, _FAILED = 0, 2, 3  # states of a link
 
 
 class WorkerDied(BrokenProcessPool):
@@ -200,15 +200,14 @@ class Manager(threading.Thread):
         self.force = executor._force  # set by terminate_workers() and kill_workers()
         hub = self.hub
         self.executor = weakref.ref(executor, lambda _: hub.wake())
-        self.stillborn = 0
+        self.stillborn = self.done = 0
         self.broken = False
 
     def run(self) -> None:
         """Work until the pool is shut down and done, or broken."""
         try:
             while not self.broken:
-                for event in self.hub.poll():
-                    self.handle(*event)
+                self.handle_all(self.hub.poll())
                 if not self.broken and self.is_ending():
                     if not self.hub.closed:
                         self.hub.close()
@@ -227,8 +226,13 @@ class Manager(threading.Thread):
 
     # --- events -------------------------------------------------------------------------------
 
+    def handle_all(self, events: list[tuple[str, Any, Any]]) -> None:
+        """What the hub has told; nothing of it is kept while it sleeps."""
+        for event in events:
+            self.handle(*event)
+
     def handle(self, what: str, member: Member, detail: Any) -> None:
-        """What the hub has told."""
+        """One event: of a worker, with a detail."""
         if what == "ended":
             self.bury(member)
         elif what == "expired":
@@ -237,7 +241,6 @@ class Manager(threading.Thread):
         elif what == "damaged":
             member.process.kill()
         elif what == "unreadable":
-            self.stillborn = 0
             future, error = detail
             if self.replaces:
                 _fail(future, error)
@@ -246,22 +249,20 @@ class Manager(threading.Thread):
 
     def bury(self, member: Member) -> None:
         """A worker has ended: what becomes of its task, of its place, of the pool."""
-        for event in self.hub.drain(member.link):
-            self.handle(*event)
+        self.handle_all(self.hub.drain(member.link))
         if self.broken:
             return
-        state, completed = member.link.state, member.link.completed
+        state = member.link.state
         with self.lock:
             lost = self.hub.bury(member.link, self.replaces and not self.force)
             code = self.crew.forget(member)
-        self.stillborn = self.stillborn + 1 if completed == 0 and lost is None else 0
+        self.count_stillborn(state == _STARTING and lost is None)
         if state == _FAILED:
             self.break_pool(_FAILED_INITIALIZER, also=[lost[0]] if lost else [])
         elif lost is not None and lost[2]:
             _fail(lost[0], TimeoutError(f"{_name_of(lost[1])} was out of time"))
             self.go_on()
         elif state == _LEFT and lost is None:
-            self.stillborn = 0
             self.go_on()
         elif not self.replaces or self.force:
             if not member.killed:
@@ -275,6 +276,14 @@ class Manager(threading.Thread):
                 self.break_pool(_NEVER_STARTED.format(self.stillborn))
             else:
                 self.go_on()
+
+    def count_stillborn(self, stillborn: bool) -> None:
+        """How many have ended in a row before they were ready; tasks that were done end the row."""
+        *_, completed, failed = self.hub.counts()
+        if not stillborn or completed + failed != self.done:
+            self.stillborn = 0
+        self.done = completed + failed
+        self.stillborn += stillborn
 
     def go_on(self) -> None:
         """The place of a worker that has ended is taken by another if there is work for it."""

@@ -276,7 +276,7 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
             How often the call is made again, by another worker, if its worker dies; with
             ``on_worker_death="replace"``. For calls that may be made twice.
         """
-        return self._submit_with(timeout, retries, fn, *args, **kwargs)
+        return self._submit_with(_pool._seconds("timeout", timeout), retries, fn, *args, **kwargs)
 
     def map(
         self,
