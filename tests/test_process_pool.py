@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures as std
+import functools
 import gc
 import logging
 import multiprocessing
@@ -39,9 +40,7 @@ def make() -> Iterator[MakePool]:
     pools: list[ProcessPoolExecutor] = []
 
     def make_pool(workers: int = 2, method: str = "fork", **options: Any) -> ProcessPoolExecutor:
-        pools.append(
-            ProcessPoolExecutor(workers, multiprocessing.get_context(method), **options)
-        )
+        pools.append(ProcessPoolExecutor(workers, multiprocessing.get_context(method), **options))
         return pools[-1]
 
     yield make_pool
@@ -53,7 +52,9 @@ def make() -> Iterator[MakePool]:
 class Held:
     """A task that has begun in a worker, and ends when it is told to."""
 
-    def __init__(self, pool: ProcessPoolExecutor, folder: Path, name: str, result: Any = None) -> None:
+    def __init__(
+        self, pool: ProcessPoolExecutor, folder: Path, name: str, result: Any = None
+    ) -> None:
         self.started, self.go = folder / f"{name}-started", folder / f"{name}-go"
         self.future = pool.submit(do.touch_and_wait, str(self.started), str(self.go), result)
         wait_until(self.started.exists)
@@ -177,7 +178,7 @@ def test_submit_with_refuses(make: MakePool) -> None:
         pool.submit_with(abs, 1, timeout=0)
     with pytest.raises(ValueError, match="-1"):
         pool.submit_with(abs, 1, timeout=-1)
-    with pytest.raises(ValueError, match="'retries'.*-1"):
+    with pytest.raises(ValueError, match=r"'retries'.*-1"):
         pool.submit_with(abs, 1, retries=-1)
     with pytest.raises(TypeError):
         pool.submit()  # type: ignore[call-arg]
@@ -283,12 +284,16 @@ def test_exit_code(make: MakePool) -> None:
     assert pool.submit(abs, -1).result(LIMIT) == 1
 
 
+def _is_gone(pool: ProcessPoolExecutor, pid: int) -> bool:
+    return pid not in pool._processes
+
+
 def test_idle_worker_killed(make: MakePool) -> None:
     pool = make(2, on_worker_death="replace")
     for _ in range(5):
         pid = pool.submit(do.worker_pid).result(LIMIT)
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda pid=pid: pid not in pool._processes)
+        wait_until(functools.partial(_is_gone, pool, pid))
         assert [pool.submit(abs, -i).result(LIMIT) for i in range(4)] == [0, 1, 2, 3]
 
 
@@ -348,7 +353,9 @@ def test_spare(make: MakePool, method: str) -> None:
 @pytest.mark.parametrize("policy", ["break", "replace"])
 def test_deaths_before_the_first_task(make: MakePool, policy: str) -> None:
     pool = make(1, initializer=do.die_at_start, on_worker_death=policy)
-    with pytest.raises(BrokenProcessPool, match="first task" if policy == "replace" else "abruptly"):
+    with pytest.raises(
+        BrokenProcessPool, match="first task" if policy == "replace" else "abruptly"
+    ):
         pool.submit(abs, 1).result(LIMIT)
 
 
@@ -368,7 +375,9 @@ def test_unreadable(make: MakePool, policy: str, where: str) -> None:
     """What cannot be unpickled breaks the standard pool, and only its own future otherwise."""
     pool = make(1, on_worker_death=policy)
     future = (
-        pool.submit(do.echo, do.Unreadable()) if where == "task" else pool.submit(do.make_unreadable)
+        pool.submit(do.echo, do.Unreadable())
+        if where == "task"
+        else pool.submit(do.make_unreadable)
     )
     error = future.exception(LIMIT)
     if policy == "replace":
@@ -452,7 +461,7 @@ def test_nothing_is_left(make: MakePool, method: str) -> None:
     """No descriptor, no process, no thread."""
 
     def use() -> None:
-        with ProcessPoolExecutor(2, multiprocessing.get_context(method)) as pool:  # type: ignore[arg-type]
+        with ProcessPoolExecutor(2, multiprocessing.get_context(method)) as pool:
             assert list(pool.map(abs, [-1, -2])) == [1, 2]
             pids.extend(pool._processes)
             pool.submit(do.echo, b"x" * 100_000).result(LIMIT)

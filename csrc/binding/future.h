@@ -52,9 +52,9 @@ typedef struct {
     PyObject *pool; /* whose task this is */
     struct cxb_task task;
     struct cxb_job *job; /* of a pool of processes, until it is settled; its hub's guard */
-    int64_t priority; /* of a task: the smallest first */
-    uint64_t order;   /* of tasks of one priority */
-    int64_t since;    /* when it was submitted; 0: nobody measures */
+    int64_t priority;    /* of a task: the smallest first */
+    uint64_t order;      /* of tasks of one priority */
+    int64_t since;       /* when it was submitted; 0: nobody measures */
 } FutureObject;
 
 /* Imports what futures need of the standard library, once: 0, or -1 with an exception. */

@@ -99,8 +99,8 @@ extern PyType_Spec cxb_await_spec, cxb_loopport_spec, cxb_token_spec, cxb_reader
     cxb_atomicint_spec, cxb_atomicfloat_spec, cxb_atomicflag_spec, cxb_atomicref_spec,
     cxb_counter_spec, cxb_cache_spec, cxb_cacheiter_spec, cxb_lrucache_spec, cxb_segment_spec,
     cxb_block_spec, cxb_mplock_spec, cxb_mpevent_spec, cxb_mpline_spec, cxb_mpqueue_spec,
-    cxb_map_spec, cxb_mapset_spec, cxb_mapiter_spec, cxb_missing_spec,
-    cxb_prochub_spec, cxb_worklink_spec, cxb_procworker_spec, cxb_procexecutor_spec;
+    cxb_map_spec, cxb_mapset_spec, cxb_mapiter_spec, cxb_missing_spec, cxb_prochub_spec,
+    cxb_worklink_spec, cxb_procworker_spec, cxb_procexecutor_spec;
 
 /* Puts the methods of a table on a type as its own, but for those named in `without`: 0 or -1. */
 int cxb_add_methods(PyTypeObject *type, PyMethodDef *table, const char *const *without);

@@ -20,8 +20,7 @@ executor_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     (void)args;
     (void)kwargs;
     struct cxb_state *state = cxb_state_of_type(type);
-    ProcExecutorObject *self =
-        state == NULL ? NULL : (ProcExecutorObject *)type->tp_alloc(type, 0);
+    ProcExecutorObject *self = state == NULL ? NULL : (ProcExecutorObject *)type->tp_alloc(type, 0);
     if (self != NULL) {
         self->state = state;
     }
@@ -111,8 +110,7 @@ has_idle(ProcHubObject *hub)
     cx_guard_take(&hub->guard);
     for (Py_ssize_t i = 0; i < hub->count && !idle; i++) {
         WorkLinkObject *link = hub->links[i];
-        idle = link->active && link->inflight == 0 && link->completed > 0 &&
-               link->budget != 0;
+        idle = link->active && link->inflight == 0 && link->completed > 0 && link->budget != 0;
     }
     cx_guard_release(&hub->guard);
     return idle;
@@ -139,7 +137,8 @@ fail(ProcExecutorObject *self, FutureObject *f)
         return NULL;
     }
     PyObject *error = cxb_error_set_aside();
-    PyObject *done = PyObject_CallMethod((PyObject *)self, "_unpicklable", "OO", (PyObject *)f, error);
+    PyObject *done =
+        PyObject_CallMethod((PyObject *)self, "_unpicklable", "OO", (PyObject *)f, error);
     Py_DECREF(error);
     if (done == NULL) {
         Py_DECREF((PyObject *)f);

@@ -375,9 +375,8 @@ hub_sleep(ProcHubObject *hub, PyObject *timeout)
         return NULL;
     }
     PyObject *events = PyList_New(0);
-    if (events != NULL &&
-        (work_off(hub, events) < 0 || (PyList_GET_SIZE(events) == 0 &&
-                                       sleep_until(hub, until, events) < 0))) {
+    if (events != NULL && (work_off(hub, events) < 0 ||
+                           (PyList_GET_SIZE(events) == 0 && sleep_until(hub, until, events) < 0))) {
         Py_CLEAR(events);
     }
     if (events != NULL) {
@@ -438,8 +437,8 @@ hub_counts(ProcHubObject *hub, PyObject *unused)
     cx_guard_take(&hub->guard);
     for (Py_ssize_t i = 0; i < hub->count; i++) {
         struct cxb_job *job = cxb_link_oldest(hub->links[i]);
-        running += job != NULL && cx_lane_claim(&hub->links[i]->link.tasks, job->number, NULL) ==
-                                      CX_CLAIM_TAKEN;
+        running += job != NULL &&
+                   cx_lane_claim(&hub->links[i]->link.tasks, job->number, NULL) == CX_CLAIM_TAKEN;
     }
     uint64_t counts[5] = {hub->submitted, running, hub->pending - running, hub->completed,
                           hub->failed};

@@ -19,7 +19,7 @@
 #include "core/worklink.h"
 
 enum cxb_task_kind { CXB_TASK_CALL = 1, CXB_TASK_NAMED }; /* (fn, *args); (names, fn, *args) */
-#define CXB_TASK_TIMED 1 /* flag: the worker says when it begins */
+#define CXB_TASK_TIMED 1                                  /* flag: the worker says when it begins */
 
 enum cxb_result_kind {
     CXB_RESULT_VALUE = 1,

@@ -298,8 +298,8 @@ cxb_job_withdraw(FutureObject *f)
     }
     cx_guard_take(&hub->guard);
     struct cxb_job *job = f->job;
-    bool back = job == NULL || job->link == NULL ||
-                cx_lane_revoke(&job->link->link.tasks, job->number);
+    bool back =
+        job == NULL || job->link == NULL || cx_lane_revoke(&job->link->link.tasks, job->number);
     if (back && job != NULL) {
         if (job->link != NULL) {
             job->link->budget += job->link->budget >= 0;

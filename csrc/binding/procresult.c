@@ -8,8 +8,7 @@
 int
 cxb_hub_event(PyObject *events, const char *what, WorkLinkObject *link, PyObject *detail)
 {
-    PyObject *event =
-        detail == NULL ? NULL : Py_BuildValue("sOO", what, link->tag, detail);
+    PyObject *event = detail == NULL ? NULL : Py_BuildValue("sOO", what, link->tag, detail);
     int failed = event == NULL ? -1 : PyList_Append(events, event);
     Py_XDECREF(event);
     Py_XDECREF(detail);

@@ -50,8 +50,7 @@ worker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->most = most;
     self->most_rss = most_rss;
     cx_shm_install();
-    enum cx_status status =
-        cx_shm_attach(&self->shm, fd, CX_SHM_WORK, cx_worklink_mapped());
+    enum cx_status status = cx_shm_attach(&self->shm, fd, CX_SHM_WORK, cx_worklink_mapped());
     if (status != CX_OK) {
         self->shm.fd = -1; /* the caller's */
         if (status == CX_OSERROR) {

@@ -6,18 +6,16 @@
 
 #include "binding/errors.h"
 
-
 #define DOC(text) PyDoc_STR(text)
 
 static PyObject *
 link_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     struct cxb_state *state = cxb_state_of_type(type);
-    WorkLinkObject *self =
-        state == NULL || !PyArg_ParseTuple(args, ":WorkLink") ||
-                (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0)
-            ? NULL
-            : (WorkLinkObject *)type->tp_alloc(type, 0);
+    WorkLinkObject *self = state == NULL || !PyArg_ParseTuple(args, ":WorkLink") ||
+                                   (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0)
+                               ? NULL
+                               : (WorkLinkObject *)type->tp_alloc(type, 0);
     if (self == NULL) {
         return NULL;
     }

@@ -39,9 +39,9 @@ enum cx_claim { CX_CLAIM_NONE, CX_CLAIM_READY, CX_CLAIM_TAKEN, CX_CLAIM_REVOKED 
 /* How a worker is doing; it writes. */
 enum cx_work_state {
     CX_WORK_STARTING,
-    CX_WORK_READY,       /* initialised */
-    CX_WORK_LEFT,        /* has ended in good order */
-    CX_WORK_FAILED,      /* its initializer has */
+    CX_WORK_READY,  /* initialised */
+    CX_WORK_LEFT,   /* has ended in good order */
+    CX_WORK_FAILED, /* its initializer has */
 };
 
 struct cx_lane_slot {
@@ -71,19 +71,19 @@ struct cx_worklink_shared {
 /* One side's view of a lane. */
 struct cx_lane {
     struct cx_lane_shared *shared;
-    struct cx_shm area;            /* the segment's descriptor; `size` is where the area ends */
-    char *small;                   /* the ring, mapped */
-    char *large;                   /* the area, mapped as far as it was ever used */
-    uint64_t small_at, large_at;   /* their offsets in the segment */
+    struct cx_shm area;          /* the segment's descriptor; `size` is where the area ends */
+    char *small;                 /* the ring, mapped */
+    char *large;                 /* the area, mapped as far as it was ever used */
+    uint64_t small_at, large_at; /* their offsets in the segment */
     uint64_t large_mapped;
-    uint32_t at;                   /* producer: published; consumer: taken or passed */
-    uint32_t seen;                 /* producer: `passed` at its last look */
-    uint64_t written, freed;       /* producer: bytes of the ring, ever */
-    struct cx_shmarena arena;      /* producer */
+    uint32_t at;              /* producer: published; consumer: taken or passed */
+    uint32_t seen;            /* producer: `passed` at its last look */
+    uint64_t written, freed;  /* producer: bytes of the ring, ever */
+    struct cx_shmarena arena; /* producer */
     struct {
-        uint64_t end;              /* `written` after it */
+        uint64_t end;                   /* `written` after it */
         struct cx_shmarena_block block; /* size 0: none */
-    } kept[CX_LANE_SLOTS];         /* producer */
+    } kept[CX_LANE_SLOTS];              /* producer */
 };
 
 struct cx_worklink {

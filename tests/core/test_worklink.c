@@ -197,8 +197,7 @@ work(void *unused)
         if (status == CX_EMPTY) {
             cx_shmbell_set(&worker.tasks.shared->bell);
             if (!cx_lane_waits(&worker.tasks)) {
-                (void)cx_park_shared(&worker.tasks.shared->bell, 1,
-                                     cx_deadline_after(CX_SHM_LOOK));
+                (void)cx_park_shared(&worker.tasks.shared->bell, 1, cx_deadline_after(CX_SHM_LOOK));
             }
             continue;
         }

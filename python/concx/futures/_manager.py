@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import concurrent.futures.process as _std
+import concurrent.futures.process as _standard
 import contextlib
 import os
 import signal
 import threading
 import weakref
+from concurrent.futures import InvalidStateError
 from concurrent.futures.process import BrokenProcessPool
 from time import monotonic
 from traceback import format_exception
@@ -19,6 +20,8 @@ from concx.futures._zygote import Zygote
 
 if TYPE_CHECKING:
     from concx.futures._process import ProcessPoolExecutor
+
+_std: Any = _standard  # more of it is used than is typed
 
 __all__ = ["Crew", "Manager", "WorkerDied"]
 
@@ -300,7 +303,11 @@ class Manager(threading.Thread):
     # --- the end ------------------------------------------------------------------------------
 
     def break_pool(
-        self, why: str = _BROKEN, *, cause: BaseException | None = None, also: list[Any] | None = None
+        self,
+        why: str = _BROKEN,
+        *,
+        cause: BaseException | None = None,
+        also: list[Any] | None = None,
     ) -> None:
         """Nothing more is taken, all tasks fail, all workers are terminated."""
         self.broken = True
@@ -345,5 +352,5 @@ class Manager(threading.Thread):
 
 
 def _fail(future: Any, error: BaseException) -> None:
-    with contextlib.suppress(_std._base.InvalidStateError):  # type: ignore[attr-defined]
+    with contextlib.suppress(InvalidStateError):
         future.set_exception(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures as _futures
-import concurrent.futures.process as _std
+import concurrent.futures.process as _standard
 import contextlib
 import functools
 import importlib
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 __all__ = ["BrokenProcessPool", "ProcessPoolExecutor", "ProcessPoolStats", "WorkerDied"]
+
+_std: Any = _standard  # more of it is used than is typed
 
 _T = TypeVar("_T")
 
@@ -153,6 +155,9 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
     Thread safety: every method may be called from any thread.
     """
 
+    _broken: Any
+    _initializer: Any
+
     def __init__(
         self,
         max_workers: int | None = None,
@@ -167,7 +172,7 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
         forward_logs: bool = False,
         pickler: Any = "auto",
     ) -> None:
-        _std._check_system_limits()  # type: ignore[attr-defined]
+        _std._check_system_limits()
         if max_workers is None:
             max_workers = getattr(os, "process_cpu_count", os.cpu_count)() or 1
         if max_workers <= 0:
@@ -197,7 +202,7 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
         self._initargs = initargs
         self._max_tasks_per_child = max_tasks_per_child
         self._on_worker_death = on_worker_death
-        self._broken: str | bool = False
+        self._broken = False
         self._shutdown_thread = False
         self._shutdown_lock = threading.Lock()
         self._force: list[bool] = []  # not empty: workers were terminated on purpose
@@ -231,7 +236,7 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
                 manager = Manager(self)
                 manager.start()
                 self._executor_manager_thread = manager
-                _std._threads_wakeups[manager] = self._hub  # type: ignore[attr-defined]
+                _std._threads_wakeups[manager] = self._hub
             elif crew.active() < crew.most:
                 crew.start()
             self._hub.growing = crew.active() < crew.most
@@ -317,9 +322,10 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
         if chunksize == 1:
             return _pool._mapped(self, fn, calls, end, buffersize)
         chunks = iter(lambda: tuple(itertools.islice(calls, chunksize)), ())
-        call = functools.partial(_std._process_chunk, fn)  # type: ignore[attr-defined]
+        call = functools.partial(_std._process_chunk, fn)
         several = _pool._mapped(self, call, ((chunk,) for chunk in chunks), end, buffersize)
-        return _std._chain_from_iterable_of_lists(several)  # type: ignore[attr-defined,no-any-return]
+        results: Iterator[_T] = _std._chain_from_iterable_of_lists(several)
+        return results
 
     # --- the end --------------------------------------------------------------------------------
 

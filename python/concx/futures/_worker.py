@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable
+from concurrent.futures import process as _standard
 from concurrent.futures._base import LOGGER
-from concurrent.futures.process import _ExceptionWithTraceback
 from dataclasses import dataclass
 from multiprocessing import reduction
 from typing import Any
 
 from concx import _core, _payload
+
+_std: Any = _standard  # more of it is used than is typed
 
 __all__ = ["Descriptor", "Job", "main"]
 
@@ -67,9 +69,9 @@ class _Forward(logging.Handler):
 def _failure(error: BaseException) -> Any:
     """What is sent for an exception, or for the one that its pickling raised."""
     try:
-        return _payload.dump(_ExceptionWithTraceback(error, error.__traceback__))
+        return _payload.dump(_std._ExceptionWithTraceback(error, error.__traceback__))
     except BaseException as second:
-        return _payload.dump(_ExceptionWithTraceback(second, second.__traceback__))
+        return _payload.dump(_std._ExceptionWithTraceback(second, second.__traceback__))
 
 
 def main(segment: Descriptor, bell: Descriptor, job: Job) -> None:

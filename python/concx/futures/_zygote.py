@@ -176,7 +176,7 @@ def _main(wire: socket.socket, other: socket.socket, bell: int, job: _worker.Job
             return
         try:
             if question[0] == "fork":
-                worker = context.ForkProcess(target=begin, args=(fds[0],), name=question[1])
+                worker: Any = context.ForkProcess(target=begin, args=(fds[0],), name=question[1])
                 worker.start()
                 workers[worker.pid] = worker
                 pidfd = os.pidfd_open(worker.pid)

@@ -17,7 +17,11 @@ import unittest
 from pathlib import Path
 
 ABSENT = 77
-MIXINS = {"fork": "ProcessPoolFork", "spawn": "ProcessPoolSpawn", "forkserver": "ProcessPoolForkserver"}
+MIXINS = {
+    "fork": "ProcessPoolFork",
+    "spawn": "ProcessPoolSpawn",
+    "forkserver": "ProcessPoolForkserver",
+}
 MODULES = ("process_pool", "shutdown", "init", "deadlock", "wait", "as_completed")
 
 LEFT_OUT = {
