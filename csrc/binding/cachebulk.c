@@ -2,6 +2,8 @@
 /* The methods of Cache that are about many entries, and its bounds. */
 #include "binding/cachemethods.h"
 
+#include "binding/cacheload.h"
+
 #define EXPIRED_AT_ONCE 1024 /* nodes of the wheel in one exclusion */
 
 bool
@@ -33,6 +35,9 @@ PyObject *
 cxb_cache_clear(CacheObject *self, PyObject *unused)
 {
     (void)unused;
+    if (cxb_cache_forget_loads(self) < 0) {
+        return NULL;
+    }
     if (cxb_cache_empty(self, true) < 0) {
         return PyErr_NoMemory();
     }
@@ -172,6 +177,9 @@ cxb_cache_invalidate_if(CacheObject *self, PyObject *predicate)
 {
     PyObject *key, *value;
     Py_ssize_t removed = 0;
+    if (cxb_cache_forget_loads(self) < 0) {
+        return NULL;
+    }
     for (uint32_t slot = 0; cxb_cache_next(self, &slot, &key, &value); slot++) {
         PyObject *args[] = {key, value};
         PyObject *answer = PyObject_Vectorcall(predicate, args, 2, NULL);
@@ -418,8 +426,7 @@ cxb_cache_stats(CacheObject *self, PyObject *unused)
         return PyErr_NoMemory();
     }
     const struct cx_cache *core = &self->core;
-    unsigned long long hits = (unsigned long long)cx_tally_sum(&core->tally, CX_HITS);
-    unsigned long long misses = (unsigned long long)cx_tally_sum(&core->tally, CX_MISSES);
+    unsigned long long hits = cxb_cache_hits(self), misses = cxb_cache_misses(self);
     unsigned long long refused = core->refused;
     unsigned long long left[CX_CAUSES];
     for (int i = 0; i < CX_CAUSES; i++) {
@@ -428,10 +435,12 @@ cxb_cache_stats(CacheObject *self, PyObject *unused)
     unsigned long size = core->entries.count;
     int64_t weight = core->weight, maxsize = core->maxsize, max_weight = core->max_weight;
     cx_cache_release(&self->core);
-    PyObject *args =
-        Py_BuildValue("KKKKKKKKkNLN", hits, misses, left[CX_SIZE], left[CX_EXPIRED],
-                      left[CX_REPLACED], left[CX_EXPLICIT], left[CX_CLEARED], refused, size,
-                      cxb_cache_bound_get(maxsize), weight, cxb_cache_bound_get(max_weight));
+    PyObject *args = Py_BuildValue(
+        "KKKKKKKKkNLNKKd", hits, misses, left[CX_SIZE], left[CX_EXPIRED], left[CX_REPLACED],
+        left[CX_EXPLICIT], left[CX_CLEARED], refused, size, cxb_cache_bound_get(maxsize), weight,
+        cxb_cache_bound_get(max_weight), (unsigned long long)cx_load_relaxed(&self->loads),
+        (unsigned long long)cx_load_relaxed(&self->load_failures),
+        (double)cx_load_relaxed(&self->load_ns) / 1e9);
     PyObject *stats = args == NULL ? NULL : PyObject_CallObject(make, args);
     Py_XDECREF(args);
     return stats;

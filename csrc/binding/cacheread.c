@@ -41,7 +41,35 @@ cxb_entries_drop(const struct cx_entries *full)
     }
 }
 
+/* Inside, if it can be told. */
+static PyObject *
+try_inside(CacheObject *self, uint64_t hash, cx_same same, void *probe, int64_t now,
+           bool is_counted)
+{
+    PyObject *value = NULL;
+    uint32_t at;
+    if (CX_UNLIKELY(!cx_cache_take(&self->core))) {
+        return PyErr_NoMemory();
+    }
+    if (CX_LIKELY(cx_cache_find(&self->core, hash, same, probe, now, &at) == CX_OK)) {
+        value = Py_NewRef((PyObject *)self->core.entries.at[at].value); /* LP */
+        cx_cache_hit(&self->core, at, now);
+        if (!is_counted) {
+            cx_tally_add(&self->core.tally, CX_HITS);
+        }
+    }
+    cx_cache_release(&self->core);
+    return value;
+}
+
 #if CX_WITH_GIL
+
+PyObject *
+cxb_cache_try(CacheObject *self, uint64_t hash, cx_same same, void *probe)
+{
+    int64_t now;
+    return cxb_cache_now(self, &now) < 0 ? NULL : try_inside(self, hash, same, probe, now, false);
+}
 
 static PyObject *
 find(CacheObject *self, PyObject *key, bool is_use)
@@ -114,6 +142,38 @@ find(CacheObject *self, PyObject *key, bool is_use)
         }
     }
     cxb_probe_fini(&probe);
+    return value;
+}
+
+PyObject *
+cxb_cache_try(CacheObject *self, uint64_t hash, cx_same same, void *probe)
+{
+    struct cx_cache *core = &self->core;
+    struct cx_seen seen;
+    PyObject *value = NULL;
+    bool is_told = true;
+    int64_t now;
+    if (cxb_cache_now(self, &now) < 0) {
+        return NULL;
+    }
+    cx_tally_arrive(&core->tally);
+    cx_rcu_enter();
+    if (CX_LIKELY(cx_cache_read(core, hash, same, probe, now, &seen) == CX_OK)) {
+        value = Py_NewRef((PyObject *)seen.value);
+        is_told = cx_cache_note(core, &seen, now);
+    }
+    cx_rcu_exit();
+    if (CX_LIKELY(value != NULL)) {
+        cx_tally_add(&core->tally, CX_HITS);
+    }
+    if (CX_UNLIKELY(!is_told)) {
+        cx_cache_begin_notes(core);
+        PyObject *again = try_inside(self, hash, same, probe, now, true);
+        if (again == NULL && PyErr_Occurred()) {
+            Py_CLEAR(value);
+        }
+        Py_XDECREF(again);
+    }
     return value;
 }
 

@@ -15,6 +15,23 @@
 PyObject *cxb_cache_use(CacheObject *self, PyObject *key);
 PyObject *cxb_cache_look(CacheObject *self, PyObject *key);
 
+/* A use by another comparison, counted if it is a hit; NULL: it is not there, or it could not be told, or
+ * an exception is set. */
+PyObject *cxb_cache_try(CacheObject *self, uint64_t hash, cx_same same, void *probe);
+
+/* How often a use found a value, and how often none, so far. */
+static inline uint64_t
+cxb_cache_hits(const CacheObject *self)
+{
+    return (uint64_t)cx_tally_sum(&self->core.tally, CX_HITS) - cx_load_relaxed(&self->late);
+}
+
+static inline uint64_t
+cxb_cache_misses(const CacheObject *self)
+{
+    return (uint64_t)cx_tally_sum(&self->core.tally, CX_MISSES) + cx_load_relaxed(&self->late);
+}
+
 /* Drops the keys and values of arrays that are the table's no more. */
 void cxb_entries_drop(const struct cx_entries *full);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "binding/cacheload.h"
 #include "binding/cacheread.h"
 
 int
@@ -56,6 +57,23 @@ cxb_cache_bury(CacheObject *self, struct cx_dead *dead, PyObject *key, PyObject 
 
 /* --- one entry ----------------------------------------------------------------------------------- */
 
+/* Before anything is removed: of one key, or, NULL, of all.  0, or -1 with an exception. */
+static int
+forget_loads(CacheObject *self, PyObject *key)
+{
+    SingleFlightObject *flights = cx_load_acquire((SingleFlightObject **)&self->flights);
+    return flights == NULL                        ? 0
+           : key == NULL                          ? cxb_flights_forget_all(flights)
+           : cxb_flights_forget(flights, key) < 0 ? -1
+                                                  : 0;
+}
+
+int
+cxb_cache_forget_loads(CacheObject *self)
+{
+    return forget_loads(self, NULL);
+}
+
 PyObject *
 cxb_cache_take_out(CacheObject *self, PyObject *key)
 {
@@ -65,7 +83,8 @@ cxb_cache_take_out(CacheObject *self, PyObject *key)
     PyObject *value = NULL;
     int64_t now;
     uint32_t at;
-    if (cxb_probe_init(&probe, key) < 0 || cxb_cache_now(self, &now) < 0) {
+    if (forget_loads(self, key) < 0 || cxb_probe_init(&probe, key) < 0 ||
+        cxb_cache_now(self, &now) < 0) {
         return NULL;
     }
     int status = cxb_cache_enter_fresh(self, &probe, now, &at, &dead);
@@ -148,6 +167,9 @@ is_wanted(CacheObject *self, struct cxb_store *how, int status, uint32_t at, int
     if (how->when == CXB_IF_ABSENT && present != NULL) {
         how->found = Py_NewRef(present);
         cx_cache_hit(&self->core, at, now);
+    }
+    if (how->unless != NULL && cx_load_acquire(how->unless)) {
+        return false;
     }
     return how->when == CXB_ALWAYS || (how->when == CXB_IF_ABSENT && present == NULL) ||
            (how->when == CXB_IF_SAME && present == how->expected);
