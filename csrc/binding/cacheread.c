@@ -2,6 +2,8 @@
 /* How a key is looked up, and what becomes of what others may be looking at. */
 #include "binding/cacheread.h"
 
+#include <sched.h>
+
 /* In the exclusion. */
 static inline PyObject *
 find_inside(CacheObject *self, struct cxb_probe *probe, int64_t now, bool is_use)
@@ -213,8 +215,12 @@ cxb_cache_settle(CacheObject *self)
     }
     cx_cache_seal(&self->core);
     cx_cache_release(&self->core);
-    /* With nobody inside a section twice is enough. */
-    (void)(cx_rcu_try_advance() && cx_rcu_try_advance());
+    /* With nobody inside a section twice is enough.  A reader that was stopped there holds up what all
+     * others remove, and lets the table grow; it may only be waiting for a processor. */
+    if (!(cx_rcu_try_advance() && cx_rcu_try_advance())) {
+        (void)sched_yield();
+        (void)(cx_rcu_try_advance() && cx_rcu_try_advance());
+    }
     reap(self, false);
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import random
-import sys
 import threading
 import time
 import weakref
@@ -22,6 +21,12 @@ from queue_tools import FREE_THREADED, TSAN, Worker, run_threads
 pytestmark = [pytest.mark.stress, pytest.mark.usefixtures("quick_switches")]
 
 ROUNDS = 300 if TSAN else 5000
+
+
+@pytest.fixture(autouse=True)
+def none_lives_yet() -> None:
+    gc.collect()  # of a test that failed
+    Value.alive.set(0)
 
 
 class Value:
@@ -114,6 +119,7 @@ def test_a_key_that_stays_is_never_missed(policy: Any) -> None:
 def test_what_has_expired_is_never_found() -> None:
     c: Cache[int, Value] = Cache(100, ttl=0.002)
     found = AtomicInt(0)
+    done = threading.Event()
 
     def write(seed: int) -> None:
         rng = random.Random(seed)
@@ -125,7 +131,7 @@ def test_what_has_expired_is_never_found() -> None:
 
     def read(seed: int) -> None:
         rng = random.Random(seed)
-        for _ in range(ROUNDS):
+        while not done.is_set():
             key = rng.randrange(60)
             now = time.monotonic()
             value = c.get(key)
@@ -134,7 +140,11 @@ def test_what_has_expired_is_never_found() -> None:
                 assert value.key == key
                 assert now < value.latest
 
-    run_threads(partial(write, 1), partial(read, 2), partial(read, 3))
+    readers = [Worker(read, seed) for seed in (2, 3)]
+    write(1)
+    done.set()
+    for reader in readers:
+        reader.result()
     assert found.get() > 0
     c.clear()
     no_value_is_left()
@@ -208,9 +218,7 @@ def test_many_evictions_by_threads_leak_nothing(policy: Any) -> None:
     assert Value.alive.get() <= 50 + 2 * 13
     c.clear()
     no_value_is_left()
-    before = sys.getsizeof(c)
     run_threads(*(partial(work, n) for n in range(2)))
-    assert sys.getsizeof(c) <= before + 64 * 1024
     c = Cache(1)  # what the other one had goes with it
     no_value_is_left()
 
