@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -31,7 +32,7 @@ def flights() -> Iterator[SingleFlight]:
 def test_smoke(flights: SingleFlight) -> None:
     assert flights.do("k", lambda: 5) == Result(5, False) == (5, False)
     assert flights.do("k", lambda: 6).value == 6, "nothing is kept"
-    assert flights.stats() == SingleFlightStats(calls=2, joined=0, running=0)
+    assert flights.stats() == SingleFlightStats(calls=2, joined=0, woken=0, running=0)
     assert repr(flights) == "<concx.SingleFlight running=0>"
     assert not flights.forget("k")
     assert weakref.ref(flights)() is flights
@@ -154,19 +155,42 @@ def test_long_circle(flights: SingleFlight) -> None:
 
 
 def test_no_thread_wakes_for_another_key() -> None:
-    """What wakes a thread is its own flight alone, so it comes back once, with the value of its
-    own key; a wake for another's would show as a second wait, which is counted."""
+    """Each wait ends with one wake, that of its own call: 64 threads, each of which asks for 64 cold keys
+    in an order of its own, with loaders of 10 ms."""
+    flights, n = SingleFlight(), 64
+    start = threading.Barrier(n)
+    done: dict[int, int] = {}
+
+    def load(key: int) -> int:
+        time.sleep(0.01)
+        return key
+
+    def ask(first: int) -> None:
+        start.wait(WAIT)
+        for i in range(n):
+            key = (first + i) % n
+            if key not in done:
+                done[key] = flights.do(key, lambda: load(key)).value  # noqa: B023
+            assert done[key] == key
+
+    for worker in [Worker(ask, i // 2 * 2) for i in range(n)]:
+        worker.outcome()
+    stats = flights.stats()
+    assert stats.joined > 0
+    assert stats.woken <= stats.joined
+
+
+def test_each_wake_is_of_its_own_call() -> None:
     flights = SingleFlight()
     gates = [Gate(lambda i=i: i) for i in range(8)]
     workers = [Worker(flights.do, i, gates[i]) for i in range(8) for _ in range(8)]
     until(lambda: flights.stats().joined == 56)
     for i, gate in enumerate(gates):
+        assert flights.stats().woken == 7 * i, "nobody wakes before"
         gate.go.set()
-        mine = workers[8 * i : 8 * i + 8]
-        assert [w.outcome().value for w in mine] == [i] * 8
-        others = workers[8 * i + 8 :]
-        assert all(w.is_alive() for w in others)
-    assert flights.stats() == SingleFlightStats(calls=8, joined=56, running=0)
+        assert [w.outcome().value for w in workers[8 * i : 8 * i + 8]] == [i] * 8
+        assert all(w.is_alive() for w in workers[8 * i + 8 :])
+    assert flights.stats() == SingleFlightStats(calls=8, joined=56, woken=56, running=0)
 
 
 def test_eq_that_raises_leaves_nothing_hanging(
@@ -351,7 +375,7 @@ def test_child_tasks_inherit_the_call(flights: SingleFlight) -> None:
         assert (await flights.do_async("k", outer)).value == "inner inner thread"
 
     asyncio.run(main())
-    assert flights.stats() == SingleFlightStats(calls=1, joined=0, running=0)
+    assert flights.stats() == SingleFlightStats(calls=1, joined=0, woken=0, running=0)
 
 
 def test_circle_between_tasks_and_threads(flights: SingleFlight) -> None:

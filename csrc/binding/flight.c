@@ -499,6 +499,7 @@ wait_for(FlightObject *flight, struct cxb_limit *limit)
         ended = CXB_GRANTED;
         if (cx_future_wait(&flight->core, &waiter->node) == CX_WAIT) {
             ended = cxb_wait(waiter, limit->deadline);
+            (void)cx_fetch_add_relaxed(&flight->table->woken, ended == CXB_GRANTED);
             if (ended != CXB_GRANTED && ended != CXB_ERROR_LATE) {
                 cx_future_leave(&flight->core, &waiter->node);
             }

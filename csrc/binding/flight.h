@@ -32,7 +32,7 @@ typedef struct {
     PyObject *weakrefs;
     PyObject *map;          /* a MapBase; NULL until the first flight */
     uint32_t generation;    /* the process it is of */
-    uint64_t calls, joined; /* atomic; what became of those who asked */
+    uint64_t calls, joined, woken; /* atomic; what became of those who asked */
 } SingleFlightObject;
 
 typedef struct LeadObject {

@@ -45,12 +45,16 @@ class SingleFlightStats:
     ----------
     calls, joined : int
         Calls that were made, and waits for one of them.
+    woken : int
+        How many of those waits slept until their call had ended; nothing else wakes them but a time-out, a
+        signal or a cancellation.
     running : int
         Calls that are under way.
     """
 
     calls: int
     joined: int
+    woken: int
     running: int
 
 
