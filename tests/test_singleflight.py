@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from concx.cache import Result, SingleFlight, SingleFlightStats
-from flight_tools import WAIT, Evil, Gate, Worker, raises, until, until_async
+from flight_tools import WAIT, Evil, Gate, Worker, alike, raises, until, until_async
 
 
 @pytest.fixture
@@ -71,6 +71,33 @@ def test_exception_reaches_who_waits_and_is_not_kept(flights: SingleFlight) -> N
             worker.outcome()
     assert gate.calls == 1
     assert flights.do("k", lambda: 1).value == 1
+
+
+class Particular(Exception):
+    """Its arguments are not those of its class."""
+
+    def __init__(self, code: int, *, why: str) -> None:
+        super().__init__(f"{code}: {why}")
+        self.code, self.why = code, why
+
+
+@pytest.mark.parametrize(
+    "error", [Particular(5, why="x"), OSError(2, "no file", "name"), KeyError("k"), UnicodeDecodeError("a", b"b", 0, 1, "c")]
+)
+def test_exceptions_reach_who_waits_whole(flights: SingleFlight, error: Exception) -> None:
+    gate = Gate(lambda: raises(error))
+    error.__cause__ = ValueError("cause")
+    workers = [Worker(flights.do, "k", gate) for _ in range(3)]
+    until(lambda: flights.stats().joined == 2)
+    gate.go.set()
+    for worker in workers:
+        with pytest.raises(type(error)) as caught:
+            worker.outcome()
+        assert alike(caught.value, error)
+        assert vars(caught.value) == vars(error)
+        assert str(caught.value) == str(error)
+        assert caught.value.__cause__ is error.__cause__
+        assert any(entry.name == "raises" for entry in caught.traceback)
 
 
 def test_killed_leader_hands_over(flights: SingleFlight) -> None:

@@ -51,6 +51,7 @@ def workload(name: str) -> Workload:
     from workloads import (
         atomics,
         boundedcaches,
+        cachedcalls,
         caches,
         idle,
         loops,
@@ -66,6 +67,7 @@ def workload(name: str) -> Workload:
         **threads.WORKLOADS,
         **atomics.WORKLOADS,
         **boundedcaches.WORKLOADS,
+        **cachedcalls.WORKLOADS,
         **caches.WORKLOADS,
         **loops.WORKLOADS,
         **maps.WORKLOADS,
