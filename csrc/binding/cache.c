@@ -3,6 +3,7 @@
 
 #include "binding/cachedoc.h"
 #include "binding/cacheload.h"
+#include "binding/cacheread.h"
 #include "binding/share.h"
 
 enum { KEYS, VALUES, ITEMS };
@@ -103,6 +104,14 @@ policy_of(PyObject *policy)
     return kind;
 }
 
+#if !CX_WITH_GIL
+static void
+retain(void *object)
+{
+    Py_INCREF((PyObject *)object);
+}
+#endif
+
 static PyObject *
 cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -134,6 +143,9 @@ cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         PyErr_NoMemory();
         goto fail;
     }
+#if !CX_WITH_GIL
+    self->core.retain = retain;
+#endif
     const struct cxb_store how = {0};
     if (set_times(self, ttl, tti, jitter) < 0 || set_timer(self, timer) < 0 ||
         take_callable(weigher, "weigher", &self->weigher) < 0 ||
@@ -151,6 +163,17 @@ fail:
     return NULL;
 }
 
+/* What is gone and waits for readers still has its references. */
+static int
+traverse_entries(const struct cx_entries *entries, visitproc visit, void *arg)
+{
+    for (uint32_t i = 0; i < entries->used; i++) {
+        Py_VISIT((PyObject *)entries->at[i].key);
+        Py_VISIT((PyObject *)entries->at[i].value);
+    }
+    return 0;
+}
+
 /* The collector has stopped every thread that could be inside. */
 static int
 cache_traverse(CacheObject *self, visitproc visit, void *arg)
@@ -160,13 +183,16 @@ cache_traverse(CacheObject *self, visitproc visit, void *arg)
     Py_VISIT(self->on_evict);
     Py_VISIT(self->timer);
     Py_VISIT(self->flights);
-    for (uint32_t i = 0; i < self->core.entries.used; i++) {
-        if (self->core.entries.at[i].key != NULL) {
-            Py_VISIT((PyObject *)self->core.entries.at[i].key);
-            Py_VISIT((PyObject *)self->core.entries.at[i].value);
+    int stop = traverse_entries(&self->core.entries, visit, arg);
+#if !CX_WITH_GIL
+    for (int sealed = 0; sealed < 2; sealed++) {
+        const struct cx_entries *gone = cx_gone_arrays(&self->core.gone, sealed);
+        for (; stop == 0 && gone != NULL; gone = gone->retired) {
+            stop = gone->is_full ? traverse_entries(gone, visit, arg) : 0;
         }
     }
-    return 0;
+#endif
+    return stop;
 }
 
 /* Without memory of its own: some entries at a time. */
@@ -218,6 +244,7 @@ cache_dealloc(CacheObject *self)
     Py_CLEAR(self->flights);
     if (self->core.entries.at != NULL) {
         drop_entries(self);
+        cxb_cache_drop_gone(self);
         cxb_cache_drop_tags(self);
         cx_cache_fini(&self->core);
     }

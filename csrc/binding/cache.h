@@ -8,7 +8,8 @@
 #ifndef CX_BINDING_CACHE_H
 #define CX_BINDING_CACHE_H
 
-#include "core/cache.h"
+#include "core/cacheread.h"
+#include "core/cacheroom.h"
 
 #include "binding/cachekey.h"
 #include "binding/errors.h"
@@ -27,6 +28,7 @@ typedef struct {
     uint8_t is_fine;                        /* atomic; some deadline asks for the exact clock */
     PyObject *flights;                      /* atomic; a SingleFlight of loads, made by the first */
     uint64_t loads, load_failures, load_ns; /* atomic */
+    uint64_t late; /* atomic; hits that were found too old, and are misses */
     struct cx_cache core;
 } CacheObject;
 
@@ -81,11 +83,6 @@ int cxb_cache_enter_fresh(CacheObject *self, struct cxb_probe *probe, int64_t no
 /* Tells on_evict of what has left and drops it; any exception in flight stays.  Whose value alone left
  * had `key`, and has `value` now. */
 void cxb_cache_bury(CacheObject *self, struct cx_dead *dead, PyObject *key, PyObject *value);
-
-/* A new reference to the value; NULL if there is none, or with an exception.  A use is counted, in the
- * statistics too; a look is not. */
-PyObject *cxb_cache_use(CacheObject *self, PyObject *key);
-PyObject *cxb_cache_look(CacheObject *self, PyObject *key);
 
 enum cxb_when { CXB_ALWAYS, CXB_IF_ABSENT, CXB_IF_SAME };
 

@@ -19,8 +19,7 @@ cxb_cache_next(CacheObject *self, uint32_t *slot, PyObject **key, PyObject **val
         return false;
     }
     uint32_t at = cx_entries_next(&core->entries, *slot);
-    while (at != CX_NONE && core->entries.at[at].is_timed &&
-           now >= core->entries.when[at].deadline) {
+    while (at != CX_NONE && cx_cache_is_late(core, at, now)) {
         at = cx_entries_next(&core->entries, at + 1);
     }
     if (at != CX_NONE) {
@@ -190,7 +189,7 @@ cxb_cache_invalidate_if(CacheObject *self, PyObject *predicate)
         dead.count = 0;
         if (goes > 0 && cx_cache_take(&self->core)) {
             const struct cx_entries *entries = &self->core.entries;
-            if (slot < entries->used && entries->at[slot].key == key &&
+            if (cx_entries_next(entries, slot) == slot && entries->at[slot].key == key &&
                 entries->at[slot].value == value) { /* still what the predicate saw */
                 cx_cache_remove(&self->core, slot, CX_EXPLICIT, &dead);
                 removed++;
@@ -228,7 +227,7 @@ cxb_cache_popitem(CacheObject *self, PyObject *unused)
         const struct cx_entries *entries = &self->core.entries;
         uint32_t at = cx_policy_colder(&self->core.policy, CX_NONE);
         at = at == CX_NONE ? cx_entries_next(entries, 0) : at;
-        bool late = at != CX_NONE && entries->at[at].is_timed && now >= entries->when[at].deadline;
+        bool late = at != CX_NONE && cx_cache_is_late(&self->core, at, now);
         if (at != CX_NONE && !late) {
             key = Py_NewRef((PyObject *)entries->at[at].key);
             value = Py_NewRef((PyObject *)entries->at[at].value);
@@ -257,7 +256,7 @@ gather(CacheObject *self, PyObject **pairs, Py_ssize_t n, int64_t now,
     Py_ssize_t count = 0;
     uint32_t at = CX_NONE;
     while (count < n && (at = next(&self->core.policy, at)) != CX_NONE) {
-        if (!entries->at[at].is_timed || now < entries->when[at].deadline) {
+        if (!cx_cache_is_late(&self->core, at, now)) {
             pairs[2 * count] = Py_NewRef((PyObject *)entries->at[at].key);
             pairs[2 * count + 1] = Py_NewRef((PyObject *)entries->at[at].value);
             count++;
@@ -427,7 +426,8 @@ cxb_cache_stats(CacheObject *self, PyObject *unused)
         return PyErr_NoMemory();
     }
     const struct cx_cache *core = &self->core;
-    unsigned long long hits = core->hits, misses = core->misses, refused = core->refused;
+    unsigned long long hits = cxb_cache_hits(self), misses = cxb_cache_misses(self);
+    unsigned long long refused = core->refused;
     unsigned long long left[CX_CAUSES];
     for (int i = 0; i < CX_CAUSES; i++) {
         left[i] = core->left[i];

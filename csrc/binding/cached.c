@@ -142,7 +142,8 @@ cached_info(CachedObject *self, PyObject *unused)
     if (!cx_cache_take(core)) {
         return PyErr_NoMemory();
     }
-    uint64_t hits = core->hits - self->hits, misses = core->misses - self->misses;
+    uint64_t hits = cxb_cache_hits(self->cache) - self->hits,
+             misses = cxb_cache_misses(self->cache) - self->misses;
     int64_t maxsize = core->maxsize;
     uint32_t size = core->entries.count;
     cx_cache_release(core);
@@ -161,8 +162,8 @@ cached_cache_clear(CachedObject *self, PyObject *unused)
     if (cxb_cache_empty(self->cache, true) < 0 || !cx_cache_take(core)) {
         return PyErr_NoMemory();
     }
-    self->hits = core->hits;
-    self->misses = core->misses;
+    self->hits = cxb_cache_hits(self->cache);
+    self->misses = cxb_cache_misses(self->cache);
     cx_cache_release(core);
     Py_RETURN_NONE;
 }

@@ -126,23 +126,9 @@ hit(CachedObject *self, const struct cxb_sought *sought, PyObject *value, PyObje
 static inline PyObject *
 find(CacheObject *cache, struct cxb_sought *sought)
 {
-    PyObject *value = NULL;
-    int64_t now;
-    uint32_t at;
-    if (sought->made != NULL || cxb_cache_now(cache, &now) < 0) {
-        return NULL;
-    }
-    if (CX_UNLIKELY(!cx_cache_take(&cache->core))) {
-        return PyErr_NoMemory();
-    }
-    if (CX_LIKELY(cx_cache_find(&cache->core, (uint64_t)sought->hash, cxb_sought_same, sought, now,
-                                &at) == CX_OK)) {
-        value = Py_NewRef((PyObject *)cache->core.entries.at[at].value); /* LP */
-        cx_cache_hit(&cache->core, at, now);
-        cache->core.hits++;
-    }
-    cx_cache_release(&cache->core);
-    return value;
+    return sought->made != NULL
+               ? NULL
+               : cxb_cache_try(cache, (uint64_t)sought->hash, cxb_sought_same, sought);
 }
 
 static PyObject *call(PyObject *, PyObject *const *, size_t, PyObject *);

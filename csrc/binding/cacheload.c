@@ -144,12 +144,7 @@ PyObject *
 cxb_cache_private_was_miss(CacheObject *self, PyObject *unused)
 {
     (void)unused;
-    if (!cx_cache_take(&self->core)) {
-        return PyErr_NoMemory();
-    }
-    self->core.hits--;
-    self->core.misses++;
-    cx_cache_release(&self->core);
+    (void)cx_fetch_add_relaxed(&self->late, 1);
     Py_RETURN_NONE;
 }
 

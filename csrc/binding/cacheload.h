@@ -7,7 +7,7 @@
 #ifndef CX_BINDING_CACHELOAD_H
 #define CX_BINDING_CACHELOAD_H
 
-#include "binding/cache.h"
+#include "binding/cacheread.h"
 #include "binding/flight.h"
 
 /* The table; borrowed, NULL with an exception. */

@@ -55,6 +55,7 @@ struct cxb_state {
     PyTypeObject *mpevent_type;
     PyTypeObject *mpline_type;
     PyTypeObject *mpqueue_type;
+    PyTypeObject *mpwatch_type;
     PyTypeObject *map_type;
     PyTypeObject *mapset_type;
     PyTypeObject *mapiter_type;
@@ -68,6 +69,10 @@ struct cxb_state {
     PyTypeObject *callkey_type;
     PyTypeObject *entry_type;
     PyTypeObject *cached_type;
+    PyTypeObject *prochub_type;
+    PyTypeObject *worklink_type;
+    PyTypeObject *procworker_type;
+    PyTypeObject *procexecutor_type;
     /* from the standard library */
     PyObject *Empty, *Full, *ShutDown;
     PyObject *OwnerDied, *SegmentDamaged;          /* made here */
@@ -88,6 +93,7 @@ struct cxb_state {
     PyObject *cache_watch;                                          /* concx._expiry.watch */
     PyObject *pickle_dumps, *pickle_loads;                          /* of pickle */
     PyObject *forking_dumps;                                        /* concx._shm.dumps */
+    PyObject *payload_dump;                                         /* concx._pickled.dump */
     PyObject *cache_info;                                           /* functools._CacheInfo */
     PyObject *flight_context;            /* a ContextVar: the innermost lead of a context */
     PyObject *flight_result, *flight_do; /* concx._load.Result, its do_async */
@@ -118,17 +124,19 @@ extern PyType_Spec cxb_await_spec, cxb_loopport_spec, cxb_token_spec, cxb_reader
     cxb_atomicint_spec, cxb_atomicfloat_spec, cxb_atomicflag_spec, cxb_atomicref_spec,
     cxb_counter_spec, cxb_cache_spec, cxb_cacheiter_spec, cxb_lrucache_spec, cxb_segment_spec,
     cxb_block_spec, cxb_mplock_spec, cxb_mpevent_spec, cxb_mpline_spec, cxb_mpqueue_spec,
-    cxb_map_spec, cxb_mapset_spec, cxb_mapiter_spec, cxb_missing_spec, cxb_lead_spec,
-    cxb_flight_spec, cxb_trip_spec, cxb_singleflight_spec, cxb_done_spec, cxb_callkey_spec,
-    cxb_entry_spec, cxb_cached_spec;
+    cxb_mpwatch_spec, cxb_map_spec, cxb_mapset_spec, cxb_mapiter_spec, cxb_missing_spec,
+    cxb_lead_spec, cxb_flight_spec, cxb_trip_spec, cxb_singleflight_spec, cxb_done_spec,
+    cxb_callkey_spec, cxb_entry_spec, cxb_cached_spec, cxb_prochub_spec, cxb_worklink_spec,
+    cxb_procworker_spec, cxb_procexecutor_spec;
 
 /* Puts the methods of a table on a type as its own, but for those named in `without`: 0 or -1. */
 int cxb_add_methods(PyTypeObject *type, PyMethodDef *table, const char *const *without);
 
 /* What bind_methods puts on the final classes of a family. */
 extern PyMethodDef cxb_queue_methods[], cxb_future_methods[], cxb_executor_methods[],
-    cxb_mplock_methods[], cxb_mpevent_methods[], cxb_mpqueue_methods[], cxb_map_methods[],
-    cxb_map_compound[], cxb_set_methods[];
+    cxb_mplock_methods[], cxb_mpevent_methods[], cxb_mpqueue_methods[], cxb_mpqueue_async_methods[],
+    cxb_map_methods[], cxb_map_compound[], cxb_set_methods[], cxb_procexecutor_methods[],
+    cxb_hub_job_methods[];
 
 /* Adds the methods of the queue family; binding/queuemethods.c. */
 int cxb_queue_exec(PyObject *module);
