@@ -74,6 +74,16 @@ const struct mc_model mc_models[] = {
     ROW("map/stripes", map, 5, "two writers of two stripes, and a reader", 2, 2),
     ROW("map/walk", map, 6, "a walk while the table grows", -1, 3),
     ROW("map/shrinks", map, 7, "a removal, a reader and a writer while the table changes", 2, 2),
+    ROW("shm/lock", shm, 0, "three processes, four rounds in all", -1, 2),
+    ROW("shm/lock-dies", shm, 1, "one of three dies, at any store", 3, 2),
+    ROW("shm/semaphore", shm, 2, "one permit, three takers", 3, 2),
+    ROW("shm/event", shm, 3, "two waiters, set and cleared under them", 3, 2),
+    ROW("shm/bell", shm, 4, "one consumer, two items", -1, -1),
+    ROW("shm/chime", shm, 5, "two consumers, two items", -1, 3),
+    ROW("shm/cursor", shm, 6, "two writers and a reader", 3, 2),
+    ROW("shm/cursor-dies", shm, 7, "one of the writers dies, at any store", 2, 2),
+    ROW("shm/condition", shm, 8, "two waiters, two notifications", 3, 2),
+    ROW("shm/lend", shm, 9, "a block taken over by one of two, or called back", -1, -1),
     ROW("map/epochs", map, 8, "a value replaced under a reader while epochs go by", -1, 3),
 };
 const size_t mc_model_count = sizeof mc_models / sizeof mc_models[0];

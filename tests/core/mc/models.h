@@ -18,5 +18,6 @@ MODEL(future)
 MODEL(deque)
 MODEL(pool)
 MODEL(map)
+MODEL(shm)
 
 #endif
