@@ -51,9 +51,10 @@ typedef struct {
     struct cxb_shim *shim;
     PyObject *pool; /* whose task this is */
     struct cxb_task task;
-    int64_t priority; /* of a task: the smallest first */
-    uint64_t order;   /* of tasks of one priority */
-    int64_t since;    /* when it was submitted; 0: nobody measures */
+    struct cxb_job *job; /* of a pool of processes, until it is settled; its hub's guard */
+    int64_t priority;    /* of a task: the smallest first */
+    uint64_t order;      /* of tasks of one priority */
+    int64_t since;       /* when it was submitted; 0: nobody measures */
 } FutureObject;
 
 /* Imports what futures need of the standard library, once: 0, or -1 with an exception. */
@@ -95,6 +96,13 @@ void cxb_future_wake(FutureObject *f);
 PyObject *cxb_future_state_name(FutureObject *f);
 /* InvalidStateError, as the standard library words it; NULL. */
 PyObject *cxb_future_invalid(FutureObject *f);
+
+/* procjob.c: what a pool of processes knows better than the state does. */
+
+/* Whether a worker has begun the call; then the future is running. */
+bool cxb_job_begun(FutureObject *f);
+/* Takes the call back, so that it can be cancelled; false: a worker has begun it. */
+bool cxb_job_withdraw(FutureObject *f);
 
 /* futurelegacy.c */
 extern PyGetSetDef cxb_future_legacy[];

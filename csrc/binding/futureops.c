@@ -5,6 +5,7 @@
 PyObject *
 cxb_future_state_name(FutureObject *f)
 {
+    (void)(f->job != NULL && cxb_job_begun(f));
     static const char *const names[] = {
         "PENDING", "RUNNING", "CANCELLED", "CANCELLED_AND_NOTIFIED", "FINISHED", "FINISHED"};
     return PyUnicode_InternFromString(names[cx_future_state(&f->core)]);
@@ -145,6 +146,10 @@ int
 cxb_future_cancel(FutureObject *f)
 {
     struct cx_news news = CX_NEWS_INIT;
+    bool of_job = f->job != NULL;
+    if (of_job && !cxb_job_withdraw(f)) {
+        return 0;
+    }
     enum cx_status status = cx_future_cancel(&f->core, false, &news);
     if (status == CX_MOVED) {
         if (cxb_shim_enter(f) < 0) {
@@ -156,7 +161,11 @@ cxb_future_cancel(FutureObject *f)
     if (status != CX_OK) {
         return status == CX_AGAIN;
     }
-    return deliver(f, &news, NULL) < 0 ? -1 : 1;
+    if (deliver(f, &news, NULL) < 0) {
+        return -1;
+    }
+    /* No worker will come across it and say so. */
+    return of_job && cxb_future_notify(f) < 0 ? -1 : 1;
 }
 
 int

@@ -26,6 +26,10 @@ static struct type_entry type_table[] = {
     ENTRY(mpevent, true),      ENTRY(mpline, true),      ENTRY(mpqueue, true),
     ENTRY(mpwatch, false),     ENTRY(map, true),         ENTRY(mapset, true),
     ENTRY(mapiter, false),     ENTRY(missing, false),    ENTRY(lrucache, true),
+    ENTRY(lead, false),        ENTRY(flight, false),     ENTRY(trip, false),
+    ENTRY(singleflight, true), ENTRY(done, false),       ENTRY(callkey, false),
+    ENTRY(entry, true),        ENTRY(cached, true),      ENTRY(prochub, true),
+    ENTRY(worklink, true),     ENTRY(procworker, true),  ENTRY(procexecutor, true),
 #undef ENTRY
 };
 
@@ -115,6 +119,7 @@ bind_methods(PyObject *module, PyObject *cls)
     } families[] = {{state->queuebase_type, cxb_queue_methods},
                     {state->futurebase_type, cxb_future_methods},
                     {state->executorbase_type, cxb_executor_methods},
+                    {state->procexecutor_type, cxb_procexecutor_methods},
                     {state->mplock_type, cxb_mplock_methods},
                     {state->mpevent_type, cxb_mpevent_methods},
                     {state->mpqueue_type, cxb_mpqueue_methods},
@@ -134,6 +139,7 @@ bind_methods(PyObject *module, PyObject *cls)
         return PyErr_Format(
             PyExc_TypeError,
             "bind_methods() takes a subclass of QueueBase, FutureBase, ExecutorBase, "
+            "ProcessExecutorBase, "
             "MapBase, SetBase, LockBase, EventBase or MpQueueBase, got %R",
             cls);
     }
@@ -220,6 +226,8 @@ module_exec(PyObject *module)
         cxb_queue_exec(module) < 0 ||
         cxb_add_methods(state->futurebase_type, cxb_future_methods, NULL) < 0 ||
         cxb_add_methods(state->executorbase_type, cxb_executor_methods, NULL) < 0 ||
+        cxb_add_methods(state->procexecutor_type, cxb_procexecutor_methods, NULL) < 0 ||
+        cxb_add_methods(state->prochub_type, cxb_hub_job_methods, NULL) < 0 ||
         cxb_add_methods(state->mplock_type, cxb_mplock_methods, NULL) < 0 ||
         cxb_add_methods(state->mpevent_type, cxb_mpevent_methods, NULL) < 0 ||
         cxb_add_methods(state->mpqueue_type, cxb_mpqueue_methods, NULL) < 0 ||
@@ -265,10 +273,15 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->pickle_dumps);
     Py_VISIT(state->pickle_loads);
     Py_VISIT(state->forking_dumps);
+    Py_VISIT(state->payload_dump);
     Py_VISIT(state->cache_info);
     Py_VISIT(state->ports);
     Py_VISIT(state->missing);
-    Py_VISIT(state->flight_waits);
+    Py_VISIT(state->flight_context);
+    Py_VISIT(state->flight_result);
+    Py_VISIT(state->flight_do);
+    Py_VISIT(state->flight_stats);
+    Py_VISIT(state->cache_load);
     return 0;
 }
 
@@ -307,10 +320,15 @@ module_clear(PyObject *module)
     Py_CLEAR(state->pickle_dumps);
     Py_CLEAR(state->pickle_loads);
     Py_CLEAR(state->forking_dumps);
+    Py_CLEAR(state->payload_dump);
     Py_CLEAR(state->cache_info);
     Py_CLEAR(state->ports);
     Py_CLEAR(state->missing);
-    Py_CLEAR(state->flight_waits);
+    Py_CLEAR(state->flight_context);
+    Py_CLEAR(state->flight_result);
+    Py_CLEAR(state->flight_do);
+    Py_CLEAR(state->flight_stats);
+    Py_CLEAR(state->cache_load);
     return 0;
 }
 

@@ -26,7 +26,7 @@
 #define CX_SHM_HEADER 128 /* bytes at the start of a segment that are taken */
 #define CX_SHM_MOST (UINT64_C(1) << 46)
 
-enum cx_shm_kind { CX_SHM_SYNC = 1, CX_SHM_RING = 2, CX_SHM_DATA = 3 };
+enum cx_shm_kind { CX_SHM_SYNC = 1, CX_SHM_RING = 2, CX_SHM_DATA = 3, CX_SHM_WORK = 4 };
 
 struct cx_shm {
     int fd;

@@ -55,6 +55,13 @@ def test_cpython(
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_cpython_process_pool(method: str, tmp_path: Path) -> None:
+    """The ProcessPool classes of test_concurrent_futures: pool, shutdown, init, deadlock, wait, as_completed."""
+    check_suite("process_suite.py", method, least=50, cwd=tmp_path, timeout=390)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_cpython_multiprocessing(method: str, tmp_path: Path) -> None:
     """Queues, locks, semaphores, conditions, events, barriers, values and arrays of `_test_multiprocessing`."""
     check_suite("multiprocessing_suite.py", method, least=40, cwd=tmp_path, timeout=390)

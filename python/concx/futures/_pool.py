@@ -306,14 +306,7 @@ class ThreadPoolExecutor(_core.ExecutorBase, _std.ThreadPoolExecutor):
             raise ValueError("buffersize must be None or > 0")
         bar = _bar_for(iterables) if progress else None
         end = None if timeout is None else monotonic() + timeout
-        calls = zip(*iterables, strict=False)
-        submit = self.submit
-        if buffersize is None:
-            first = deque([submit(fn, *args) for args in calls])
-            results = _results(first, end, None, fn, calls)
-        else:
-            first = deque(submit(fn, *args) for args in itertools.islice(calls, buffersize))
-            results = _results(first, end, weakref.ref(self), fn, calls)
+        results = _mapped(self, fn, zip(*iterables, strict=False), end, buffersize)
         return results if bar is None else iter(bar(results))
 
     def submit_native(
@@ -463,10 +456,25 @@ def _bar_for(iterables: tuple[Iterable[Any], ...]) -> Callable[[Iterator[_T]], I
     return functools.partial(tqdm, total=min(lengths, default=None))
 
 
+def _mapped(
+    executor: Any,
+    fn: Callable[..., Any],
+    calls: Iterator[Any],
+    end: float | None,
+    buffersize: int | None,
+) -> Iterator[Any]:
+    """Submit ``fn(*args)`` for all calls, or as many at a time, and iterate over the results."""
+    submit = executor.submit
+    if buffersize is None:
+        return _results(deque([submit(fn, *args) for args in calls]), end, None, fn, calls)
+    first = deque(submit(fn, *args) for args in itertools.islice(calls, buffersize))
+    return _results(first, end, weakref.ref(executor), fn, calls)
+
+
 def _results(
     futures: deque[Any],
     end: float | None,
-    executor: weakref.ref[ThreadPoolExecutor] | None,
+    executor: weakref.ref[Any] | None,
     fn: Callable[..., Any],
     calls: Iterator[Any],
 ) -> Iterator[Any]:

@@ -19,5 +19,11 @@ MODEL(deque)
 MODEL(pool)
 MODEL(map)
 MODEL(shm)
+MODEL(cache)
+MODEL(lru)
+
+/* Of the model that runs: each thread's slot of core/rcu.h; the last is setup's. */
+struct cx_rcu_slot;
+extern struct cx_rcu_slot **mc_rcu_slots;
 
 #endif

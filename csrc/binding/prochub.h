@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+/* binding/prochub.h - the pool's end of a pool of processes: tasks, the links to workers, one poll.
+ *
+ * ProcHub holds what was submitted.  A job is in the backlog, or in a slot of one WorkLink, where the
+ * worker may take it and the hub may take it back; it is gone when its future is settled.  Whoever
+ * submits puts jobs into slots; the manager thread alone takes results out, settles futures, and
+ * sleeps in poll(): on one event descriptor, which workers write only if they find the bell of their
+ * results set, and on one pidfd for each worker.
+ *
+ * What to do about a worker that has ended, or a task that is out of time, is Python's to decide
+ * (concx/futures/_manager.py); poll() returns such events.
+ *
+ * The guard protects the backlog, the table of links and the jobs in them.
+ */
+#ifndef CX_BINDING_PROCHUB_H
+#define CX_BINDING_PROCHUB_H
+
+#include "binding/future.h"
+#include "core/worklink.h"
+
+enum cxb_task_kind { CXB_TASK_CALL = 1, CXB_TASK_NAMED }; /* (fn, *args); (names, fn, *args) */
+#define CXB_TASK_TIMED 1                                  /* flag: the worker says when it begins */
+
+enum cxb_result_kind {
+    CXB_RESULT_VALUE = 1,
+    CXB_RESULT_NONE,
+    CXB_RESULT_ERROR,      /* a pickled exception */
+    CXB_RESULT_UNREADABLE, /* likewise: the task could not be unpickled */
+    CXB_RESULT_LOG         /* a pickled log record; of no task */
+};
+
+struct cxb_job {
+    struct cxb_job *next, *prev; /* in the backlog */
+    FutureObject *future;
+    PyObject *fn;
+    Py_buffer payload;
+    struct WorkLink *link; /* NULL: in the backlog */
+    uint64_t id;
+    int64_t timeout; /* ns; 0: none */
+    uint32_t number; /* in the lane */
+    uint32_t kind, retries;
+    bool expired;
+    int error; /* errno of a put that failed */
+};
+
+struct cxb_jobs {
+    struct cxb_job *first, *last;
+};
+
+typedef struct WorkLink {
+    PyObject_HEAD
+    struct cxb_state *state;
+    struct cx_shm shm;
+    struct cx_worklink link;
+    int pidfd;
+    PyObject *tag;                       /* what Python knows the worker by; NULL: not added */
+    struct cxb_job *jobs[CX_LANE_SLOTS]; /* by number */
+    uint32_t first;                      /* no job below this number */
+    uint32_t inflight;
+    int64_t budget; /* tasks that it may still be given; negative: any number */
+    uint64_t completed;
+    bool active;  /* gets tasks; a spare one does not */
+    bool full;    /* in this round */
+    bool damaged; /* its segment holds what cannot be */
+    bool ended;   /* its pidfd has said so, and poll() has told */
+} WorkLinkObject;
+
+typedef struct {
+    PyObject_HEAD
+    struct cxb_state *state;
+    struct cx_guard guard;
+    struct cxb_jobs backlog;
+    WorkLinkObject **links;
+    Py_ssize_t count, room;
+    uint64_t next_id, pending; /* jobs whose futures are not settled */
+    uint64_t submitted, completed, failed;
+    int eventfd;
+    uint32_t woken;   /* atomic: wake() was called */
+    uint32_t closed;  /* atomic: submit refuses */
+    uint32_t growing; /* atomic: more workers may be started; submit asks if none is idle */
+    uint32_t generation;
+    PyObject *on_log;
+    PyObject *weakrefs;
+} ProcHubObject;
+
+/* What is left to do when the guard is left. */
+struct cxb_errands {
+    uint32_t *bells[16]; /* of workers that sleep */
+    int count;
+    struct cxb_job *failed;
+};
+#define CXB_ERRANDS_INIT {{NULL}, 0, NULL}
+
+/* procjob.c */
+
+/* A job that holds what is given, its payload pickled already; NULL with an exception. */
+struct cxb_job *cxb_job_new(FutureObject *f, PyObject *fn, PyObject *payload, uint32_t kind);
+void cxb_job_free(struct cxb_job *job);
+/* Takes the job over: 0, or -1 if the hub is closed (no exception is set; the job is the caller's). */
+int cxb_hub_submit(ProcHubObject *hub, struct cxb_job *job);
+/* Under the guard: jobs of the backlog go into slots; then of busy workers into those of dry ones. */
+void cxb_hub_dispatch(ProcHubObject *hub, struct cxb_errands *errands);
+void cxb_hub_balance(ProcHubObject *hub, struct cxb_errands *errands);
+/* Outside of it. */
+void cxb_hub_run_errands(ProcHubObject *hub, struct cxb_errands *errands);
+/* Under the guard: a job leaves; the caller frees it outside. */
+void cxb_hub_detach(ProcHubObject *hub, struct cxb_job *job);
+/* Under the guard: the job that a worker must have begun first, or NULL. */
+struct cxb_job *cxb_link_oldest(WorkLinkObject *link);
+/* Under the guard: jobs that were not begun go from a link to the front of the backlog. */
+void cxb_link_revoke(ProcHubObject *hub, WorkLinkObject *link, uint32_t most);
+/* Lets poll() return. */
+void cxb_hub_wake(ProcHubObject *hub);
+extern PyMethodDef cxb_hub_job_methods[];
+
+/* procresult.c */
+
+/* Takes results from all links and settles futures: how many, or -1 with an exception; appends
+ * events.  Manager thread only. */
+Py_ssize_t cxb_hub_drain(ProcHubObject *hub, PyObject *events);
+/* The same of one link that has ended. */
+Py_ssize_t cxb_link_drain(ProcHubObject *hub, WorkLinkObject *link, PyObject *events);
+/* Appends (what, tag, detail_steal): 0 or -1. */
+int cxb_hub_event(PyObject *events, const char *what, WorkLinkObject *link, PyObject *detail_steal);
+
+#endif

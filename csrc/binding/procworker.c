@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: MIT
+/* ProcWorker: a worker's end of its link, and its loop. */
+#include "binding/block.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "binding/errors.h"
+#include "binding/payload.h"
+#include "binding/prochub.h"
+#include "core/clock.h"
+
+#define DOC(text) PyDoc_STR(text)
+#define LOOK_FOR_OWNER (CX_SECOND / 2)
+
+typedef struct {
+    PyObject_HEAD
+    struct cxb_state *state;
+    struct cx_shm shm;
+    struct cx_worklink link;
+    struct cx_lock lock; /* of the lane of results: log records come from any thread */
+    PyObject *fail;      /* fail(exception) -> what is sent for it */
+    int eventfd;
+    int64_t looked; /* for the owner */
+    unsigned long long most, done;
+    unsigned long long most_rss; /* bytes; 0: any */
+} ProcWorkerObject;
+
+static PyObject *
+worker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"fd", "eventfd", "fail", "max_tasks", "max_rss", NULL};
+    int fd, eventfd;
+    PyObject *fail;
+    unsigned long long most, most_rss;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iiOKK:ProcWorker", names, &fd, &eventfd, &fail,
+                                     &most, &most_rss)) {
+        return NULL;
+    }
+    struct cxb_state *state = cxb_state_of_type(type);
+    ProcWorkerObject *self = state == NULL ? NULL : (ProcWorkerObject *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->state = state;
+    self->fail = Py_NewRef(fail);
+    self->eventfd = eventfd;
+    self->most = most;
+    self->most_rss = most_rss;
+    cx_shm_install();
+    enum cx_status status = cx_shm_attach(&self->shm, fd, CX_SHM_WORK, cx_worklink_mapped());
+    if (status != CX_OK) {
+        self->shm.fd = -1; /* the caller's */
+        if (status == CX_OSERROR) {
+            errno = self->shm.error;
+            PyErr_SetFromErrno(PyExc_OSError);
+        }
+        else {
+            cxb_raise(state, status);
+        }
+        Py_DECREF((PyObject *)self);
+        return NULL;
+    }
+    cx_worklink_attach(&self->link, &self->shm);
+    return (PyObject *)self;
+}
+
+static int
+worker_traverse(ProcWorkerObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->fail);
+    return 0;
+}
+
+static int
+worker_clear(ProcWorkerObject *self)
+{
+    Py_CLEAR(self->fail);
+    return 0;
+}
+
+static void
+worker_dealloc(ProcWorkerObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    (void)worker_clear(self);
+    if (self->link.shm != NULL) {
+        cx_worklink_fini(&self->link);
+    }
+    cx_shm_close(&self->shm);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static void
+set_state(ProcWorkerObject *self, enum cx_work_state state)
+{
+    CX_KILL_POINT();
+    cx_store_release(&self->link.shared->state, (uint32_t)state);
+    CX_KILL_POINT();
+}
+
+/* Whether the pool's process has gone. */
+static bool
+is_orphan(ProcWorkerObject *self)
+{
+    int64_t now = cx_now();
+    if (now - self->looked < LOOK_FOR_OWNER) {
+        return false;
+    }
+    self->looked = now;
+    return !cx_owner_alive(self->link.shared->owner);
+}
+
+static void
+tell_pool(ProcWorkerObject *self)
+{
+    uint64_t one = 1;
+    if (cx_lane_answers(&self->link.results)) {
+        (void)!write(self->eventfd, &one, sizeof one);
+    }
+}
+
+/* --- what goes out ------------------------------------------------------------------------------ */
+
+static enum cx_status
+put(ProcWorkerObject *self, const struct cx_lane_message *m)
+{
+    uint32_t number;
+    cx_lock_acquire(&self->lock);
+    enum cx_status status = cx_lane_put(&self->link.results, m, &number);
+    cx_lock_release(&self->lock);
+    return status;
+}
+
+/* CX_OK; CX_CLOSED: the pool has gone; what cx_lane_put says of a message that cannot go; CX_INTR with
+ * an exception. */
+static enum cx_status
+send(ProcWorkerObject *self, const struct cx_lane_message *m)
+{
+    uint32_t *room = &self->link.results.shared->room;
+    for (;;) {
+        enum cx_status status = put(self, m);
+        if (status == CX_OK) {
+            tell_pool(self);
+            return CX_OK;
+        }
+        if (status != CX_FULL) {
+            return status;
+        }
+        tell_pool(self);
+        cx_shmbell_set(room);
+        status = put(self, m);
+        if (status == CX_OK) {
+            tell_pool(self);
+        }
+        if (status != CX_FULL) {
+            return status;
+        }
+        if (cxb_wait_shared(room, 1, CX_FOREVER) == CXB_ERROR) {
+            return CX_INTR;
+        }
+        if (is_orphan(self)) {
+            return CX_CLOSED;
+        }
+    }
+}
+
+/* The exception in flight is sent: as send(). */
+static enum cx_status
+send_error(ProcWorkerObject *self, uint64_t id, uint32_t kind)
+{
+    PyObject *error = cxb_error_set_aside();
+    PyObject *bytes = PyObject_CallOneArg(self->fail, error);
+    Py_buffer view;
+    Py_DECREF(error);
+    if (bytes == NULL || PyObject_GetBuffer(bytes, &view, PyBUF_SIMPLE) < 0) {
+        Py_XDECREF(bytes);
+        return CX_INTR;
+    }
+    struct cx_lane_message m = {view.buf, (uint64_t)view.len, id, 0, kind};
+    enum cx_status status = send(self, &m);
+    PyBuffer_Release(&view);
+    Py_DECREF(bytes);
+    return status;
+}
+
+/* A signal that arrives while a result waits for room is the task's, as it were; it is sent after
+ * the result.  What the pool has no memory for becomes an error. */
+static enum cx_status
+send_value(ProcWorkerObject *self, uint64_t id, PyObject *bytes)
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(bytes, &view, PyBUF_SIMPLE) < 0) {
+        return send_error(self, id, CXB_RESULT_ERROR);
+    }
+    struct cx_lane_message m = {view.buf, (uint64_t)view.len, id, 0, CXB_RESULT_VALUE};
+    enum cx_status status = send(self, &m);
+    PyBuffer_Release(&view);
+    if (status == CX_OSERROR || status == CX_TOO_BIG) {
+        errno = status == CX_TOO_BIG ? EMSGSIZE : self->link.results.area.error;
+        PyErr_SetFromErrno(PyExc_OSError);
+        return send_error(self, id, CXB_RESULT_ERROR);
+    }
+    return status;
+}
+
+/* --- one task ----------------------------------------------------------------------------------- */
+
+/* Makes the call of an unpickled task: (fn, *args), or (names, fn, *args). */
+static PyObject *
+call(PyObject *task, uint32_t kind)
+{
+    Py_ssize_t n = PyTuple_Check(task) ? PyTuple_GET_SIZE(task) : 0;
+    bool named = kind == CXB_TASK_NAMED;
+    if (n < 1 + named || (named && !PyTuple_Check(PyTuple_GET_ITEM(task, 0)))) {
+        PyErr_Format(PyExc_TypeError, "not a task: %R", task);
+        return NULL;
+    }
+    PyObject *names = named ? PyTuple_GET_ITEM(task, 0) : NULL;
+    PyObject *const *items = &PyTuple_GET_ITEM(task, named);
+    Py_ssize_t nargs = n - 1 - named - (named ? PyTuple_GET_SIZE(names) : 0);
+    if (nargs < 0) {
+        PyErr_Format(PyExc_TypeError, "not a task: %R", task);
+        return NULL;
+    }
+    return PyObject_Vectorcall(items[0], items + 1, (size_t)nargs, names);
+}
+
+static enum cx_status
+work(ProcWorkerObject *self, const struct cx_lane_message *m)
+{
+    PyObject *task = cxb_payload_load(self->state, m->data, m->length);
+    uint64_t id = m->id;
+    cx_lane_pass(&self->link.tasks);
+    if (task == NULL) {
+        return send_error(self, id, CXB_RESULT_UNREADABLE);
+    }
+    PyObject *result = call(task, m->kind), *bytes = NULL;
+    bool none = result == Py_None;
+    if (result != NULL && !none) {
+        bytes = cxb_payload_dump(self->state, result, cxb_payload_is_plain(result, 2));
+    }
+    Py_XDECREF(result);
+    enum cx_status status;
+    if (none) {
+        struct cx_lane_message empty = {"", 0, id, 0, CXB_RESULT_NONE};
+        Py_DECREF(task); /* before anybody learns of the result */
+        return send(self, &empty);
+    }
+    if (bytes == NULL) {
+        status = send_error(self, id, CXB_RESULT_ERROR);
+        Py_DECREF(task);
+        return status;
+    }
+    Py_DECREF(task);
+    status = send_value(self, id, bytes);
+    Py_DECREF(bytes);
+    return status;
+}
+
+/* --- the loop ----------------------------------------------------------------------------------- */
+
+static bool
+is_large(ProcWorkerObject *self)
+{
+    char text[100];
+    unsigned long long size, resident;
+    int fd = self->most_rss == 0 ? -1 : open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return false;
+    }
+    ssize_t got = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[got > 0 ? got : 0] = '\0';
+    return sscanf(text, "%llu %llu", &size, &resident) == 2 &&
+           resident * (unsigned long long)sysconf(_SC_PAGESIZE) > self->most_rss;
+}
+
+/* Sleeps until there may be a task: CX_OK; CX_CLOSED leave; CX_INTR with an exception. */
+static enum cx_status
+idle(ProcWorkerObject *self)
+{
+    struct cx_lane *tasks = &self->link.tasks;
+    if (cx_load_acquire(&self->link.shared->stop) != 0) {
+        return cx_lane_waits(tasks) ? CX_OK : CX_CLOSED;
+    }
+    cx_shmbell_set(&tasks->shared->bell);
+    if (cx_lane_waits(tasks) || cx_load_acquire(&self->link.shared->stop) != 0) {
+        cx_store_relaxed(&tasks->shared->bell, 0);
+        return CX_OK;
+    }
+    if (cxb_wait_shared(&tasks->shared->bell, 1, CX_FOREVER) == CXB_ERROR) {
+        return CX_INTR;
+    }
+    return is_orphan(self) ? CX_CLOSED : CX_OK;
+}
+
+static PyObject *
+worker_run(ProcWorkerObject *self, PyObject *unused)
+{
+    (void)unused;
+    enum cx_status status = CX_OK;
+    set_state(self, CX_WORK_READY);
+    self->looked = cx_now();
+    while (status == CX_OK && (self->most == 0 || self->done < self->most)) {
+        struct cx_lane_message m;
+        status = cx_lane_take(&self->link.tasks, &m);
+        if (status == CX_EMPTY) {
+            status = idle(self);
+            continue;
+        }
+        if (status == CX_OK) {
+            if ((m.flags & CXB_TASK_TIMED) != 0) {
+                tell_pool(self);
+            }
+            status = work(self, &m);
+            self->done++;
+            if (status == CX_OK && (is_large(self) || PyErr_CheckSignals() < 0)) {
+                status = PyErr_Occurred() ? CX_INTR : CX_CLOSED;
+            }
+        }
+    }
+    if (status != CX_OK && status != CX_CLOSED) {
+        return status == CX_INTR ? NULL : cxb_raise(self->state, status);
+    }
+    set_state(self, CX_WORK_LEFT);
+    Py_RETURN_NONE;
+}
+
+/* leave(failed=False): said before the process ends without having run to its end. */
+static PyObject *
+worker_leave(ProcWorkerObject *self, PyObject *args)
+{
+    int failed = 0;
+    if (!PyArg_ParseTuple(args, "|p:leave", &failed)) {
+        return NULL;
+    }
+    set_state(self, failed ? CX_WORK_FAILED : CX_WORK_LEFT);
+    Py_RETURN_NONE;
+}
+
+/* log(data): a pickled log record. */
+static PyObject *
+worker_log(ProcWorkerObject *self, PyObject *data)
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    struct cx_lane_message m = {view.buf, (uint64_t)view.len, 0, 0, CXB_RESULT_LOG};
+    enum cx_status status = send(self, &m);
+    PyBuffer_Release(&view);
+    if (status == CX_INTR) {
+        return NULL;
+    }
+    return PyBool_FromLong(status == CX_OK);
+}
+
+static PyMethodDef worker_methods[] = {
+    {"run", (PyCFunction)worker_run, METH_NOARGS,
+     DOC("run($self)\n--\n\nDo tasks until the pool says to stop.")},
+    {"leave", (PyCFunction)worker_leave, METH_VARARGS,
+     DOC("leave($self, failed=False, /)\n--\n\nSay that this worker ends in good order, or that "
+         "its initializer has failed.")},
+    {"log", (PyCFunction)worker_log, METH_O,
+     DOC("log($self, data, /)\n--\n\nSend a pickled log record; whether it went.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot worker_slots[] = {
+    {Py_tp_new, worker_new},
+    {Py_tp_doc, (void *)DOC("ProcWorker(fd, eventfd, fail, max_tasks, max_rss)\n--\n\nA worker's "
+                            "end of its link; takes the segment's descriptor over.")},
+    {Py_tp_methods, worker_methods},
+    {Py_tp_traverse, worker_traverse},
+    {Py_tp_clear, worker_clear},
+    {Py_tp_dealloc, worker_dealloc},
+    {0, NULL},
+};
+
+PyType_Spec cxb_procworker_spec = {
+    .name = "concx._core.ProcWorker",
+    .basicsize = sizeof(ProcWorkerObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = worker_slots,
+};

@@ -1,0 +1,356 @@
+"""The thread that manages the workers of a `ProcessPoolExecutor`."""
+
+from __future__ import annotations
+
+import concurrent.futures.process as _standard
+import contextlib
+import os
+import signal
+import threading
+import weakref
+from concurrent.futures import InvalidStateError
+from concurrent.futures.process import BrokenProcessPool
+from time import monotonic
+from traceback import format_exception
+from typing import TYPE_CHECKING, Any
+
+from concx import _core
+from concx.futures import _worker
+from concx.futures._zygote import Zygote
+
+if TYPE_CHECKING:
+    from concx.futures._process import ProcessPoolExecutor
+
+_std: Any = _standard  # more of it is used than is typed
+
+__all__ = ["Crew", "Manager", "WorkerDied"]
+
+_BROKEN = "A child process terminated abruptly, the process pool is not usable anymore"
+_LOST = (
+    "A process in the process pool was terminated abruptly while the future was running or pending."
+)
+_FAILED_INITIALIZER = "A process initializer failed, the process pool is not usable anymore"
+_NEVER_STARTED = (
+    "{} processes in a row ended before their first task, the process pool is not usable anymore; "
+    "can the workers import the main module, and does it start processes under "
+    "`if __name__ == '__main__':` only?"
+)
+
+MOST_STILLBORN = 3
+"""Workers that may end before their first task, one after the other."""
+
+PATIENCE = 2.0
+"""Seconds that a worker has to end when it is terminated; then it is killed."""
+
+_STARTING, _LEFT, _FAILED = 0, 2, 3  # states of a link
+
+
+class WorkerDied(BrokenProcessPool):
+    """The worker process that ran a task has died; the pool goes on.
+
+    Attributes
+    ----------
+    pid : int
+        Of the worker.
+    exitcode : int
+        What it ended with; the negative number of a signal.
+    signal : signal.Signals or None
+        What ended it.
+    task : str
+        The name of the function that was called.
+    """
+
+    def __init__(self, pid: int, exitcode: int | None, task: str) -> None:
+        self.pid, self.exitcode, self.task = pid, exitcode, task
+        self.signal: signal.Signals | None = None
+        if exitcode is not None and exitcode < 0:
+            with contextlib.suppress(ValueError):
+                self.signal = signal.Signals(-exitcode)
+        how = f"by {self.signal.name}" if self.signal else f"with exit code {exitcode}"
+        super().__init__(f"worker process {pid} ended {how} while it ran {task}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return WorkerDied, (self.pid, self.exitcode, self.task)
+
+
+def _name_of(fn: Any) -> str:
+    while not hasattr(fn, "__qualname__") and hasattr(fn, "func"):
+        fn = fn.func
+    name = getattr(fn, "__qualname__", None)
+    return repr(fn) if name is None else f"{getattr(fn, '__module__', None)}.{name}"
+
+
+class Member:
+    """One worker: its process and its link."""
+
+    def __init__(self, process: Any, link: _core.WorkLink, pidfd: int) -> None:
+        self.process = process
+        self.link = link
+        self.pidfd = pidfd
+        self.killed = False  # by the pool, for its task was out of time
+        self.pid: int = process.pid
+
+
+class Crew:
+    """The workers of one pool. The lock of the executor is held where they are started."""
+
+    def __init__(
+        self, hub: _core.ProcHub, context: Any, job: _worker.Job, most: int, spares: int
+    ) -> None:
+        self.hub = hub
+        self.context = context
+        self.job = job
+        self.most = most
+        self.spares = spares
+        self.forks = context.get_start_method(allow_none=False) == "fork"
+        self.zygote: Zygote | None = None
+        self.members: dict[int, Member] = {}
+        self.processes: dict[int, Any] = {}
+        self.ended = False
+
+    def active(self) -> int:
+        """How many workers get tasks."""
+        return sum(member.link.active for member in self.members.values())
+
+    def start(self, *, active: bool = True) -> None:
+        """Start one worker."""
+        link = _core.WorkLink()
+        if self.forks:
+            if self.zygote is None:
+                self.zygote = Zygote(self.hub.fileno(), self.job)
+            process: Any = self.zygote.fork(link.fileno())
+            pidfd = process.sentinel
+        else:
+            process = self.context.Process(
+                target=_worker.main,
+                args=(
+                    _worker.Descriptor(link.fileno()),
+                    _worker.Descriptor(self.hub.fileno()),
+                    self.job,
+                ),
+            )
+            process.start()
+            pidfd = _pidfd_of(process)
+        member = Member(process, link, pidfd)
+        self.members[member.pid] = member
+        self.processes[member.pid] = process
+        self.hub.add(link, member, pidfd, active, self.job.max_tasks)
+
+    def fill(self) -> None:
+        """Start workers up to the number that there may be."""
+        while self.active() < self.most:
+            self.start()
+        self.fill_spares()
+
+    def fill_spares(self) -> None:
+        """Start spare workers up to their number."""
+        while len(self.members) - self.active() < self.spares:
+            self.start(active=False)
+
+    def replace(self) -> None:
+        """After one has ended: a spare one steps in, another one is started if there is work."""
+        for member in self.members.values():
+            if self.active() >= self.most:
+                break
+            if not member.link.active:
+                self.hub.activate(member.link)
+        # Not all at once: those that come late find the tasks done.
+        if self.active() < self.most and self.hub.pending > 0:
+            self.start()
+        self.fill_spares()
+        self.hub.growing = self.active() < self.most
+
+    def forget(self, member: Member) -> int | None:
+        """One that has ended: its exit status."""
+        process = member.process
+        process.join()
+        code: int | None = process.exitcode
+        self.members.pop(member.pid, None)
+        self.processes.pop(member.pid, None)
+        if self.forks:
+            process.close()
+        else:
+            os.close(member.pidfd)
+        return code
+
+    def end(self) -> None:
+        """After the last one: the zygote, too."""
+        self.ended = True
+        zygote, self.zygote = self.zygote, None
+        if zygote is not None:
+            zygote.close()
+
+
+def _pidfd_of(process: Any) -> int:
+    try:
+        return os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        # The forkserver has buried it already: a descriptor that says the same.
+        read, write = os.pipe()
+        os.close(write)
+        return read
+
+
+class Manager(threading.Thread):
+    """Settles futures, and decides what follows from the death of a worker."""
+
+    def __init__(self, executor: ProcessPoolExecutor) -> None:
+        super().__init__(name="concx-process-pool")
+        self.crew = executor._crew
+        self.hub = executor._hub
+        self.lock = executor._shutdown_lock
+        self.replaces = executor._on_worker_death == "replace"
+        self.force = executor._force  # set by terminate_workers() and kill_workers()
+        hub = self.hub
+        self.executor = weakref.ref(executor, lambda _: hub.wake())
+        self.stillborn = self.done = 0
+        self.broken = False
+
+    def run(self) -> None:
+        """Work until the pool is shut down and done, or broken."""
+        try:
+            while not self.broken:
+                self.handle_all(self.hub.poll())
+                if not self.broken and self.is_ending():
+                    if not self.hub.closed:
+                        self.hub.close()
+                    if self.hub.pending == 0:
+                        break
+        except BaseException as error:
+            self.break_pool(cause=error)
+            raise
+        finally:
+            self.finish()
+
+    def is_ending(self) -> bool:
+        """Whether no task can come any more."""
+        executor = self.executor()
+        return executor is None or bool(executor._shutdown_thread) or bool(_std._global_shutdown)
+
+    # --- events -------------------------------------------------------------------------------
+
+    def handle_all(self, events: list[tuple[str, Any, Any]]) -> None:
+        """What the hub has told; nothing of it is kept while it sleeps."""
+        for event in events:
+            self.handle(*event)
+
+    def handle(self, what: str, member: Member, detail: Any) -> None:
+        """One event: of a worker, with a detail."""
+        if what == "ended":
+            self.bury(member)
+        elif what == "expired":
+            member.killed = True
+            member.process.kill()
+        elif what == "damaged":
+            member.process.kill()
+        elif what == "unreadable":
+            future, error = detail
+            if self.replaces:
+                _fail(future, error)
+            else:
+                self.break_pool(cause=error, also=[future])
+
+    def bury(self, member: Member) -> None:
+        """A worker has ended: what becomes of its task, of its place, of the pool."""
+        self.handle_all(self.hub.drain(member.link))
+        if self.broken:
+            return
+        state = member.link.state
+        with self.lock:
+            lost = self.hub.bury(member.link, self.replaces and not self.force)
+            code = self.crew.forget(member)
+        self.count_stillborn(state == _STARTING and lost is None)
+        if state == _FAILED:
+            self.break_pool(_FAILED_INITIALIZER, also=[lost[0]] if lost else [])
+        elif lost is not None and lost[2]:
+            _fail(lost[0], TimeoutError(f"{_name_of(lost[1])} was out of time"))
+            self.go_on()
+        elif state == _LEFT and lost is None:
+            self.go_on()
+        elif not self.replaces or self.force:
+            if not member.killed:
+                self.break_pool(also=[lost[0]] if lost else [])
+            else:
+                self.go_on()
+        else:
+            if lost is not None:
+                _fail(lost[0], WorkerDied(member.pid, code, _name_of(lost[1])))
+            if self.stillborn >= MOST_STILLBORN:
+                self.break_pool(_NEVER_STARTED.format(self.stillborn))
+            else:
+                self.go_on()
+
+    def count_stillborn(self, stillborn: bool) -> None:
+        """How many have ended in a row before they were ready; tasks that were done end the row."""
+        *_, completed, failed = self.hub.counts()
+        if not stillborn or completed + failed != self.done:
+            self.stillborn = 0
+        self.done = completed + failed
+        self.stillborn += stillborn
+
+    def go_on(self) -> None:
+        """The place of a worker that has ended is taken by another if there is work for it."""
+        with self.lock:
+            if self.is_ending() and self.hub.pending == 0:
+                return
+            try:
+                self.crew.replace()
+                return
+            except Exception as error:
+                cause = error
+        self.break_pool(cause=cause)
+
+    # --- the end ------------------------------------------------------------------------------
+
+    def break_pool(
+        self,
+        why: str = _BROKEN,
+        *,
+        cause: BaseException | None = None,
+        also: list[Any] | None = None,
+    ) -> None:
+        """Nothing more is taken, all tasks fail, all workers are terminated."""
+        self.broken = True
+        executor = self.executor()
+        with self.lock:
+            self.hub.close()
+            if executor is not None:
+                executor._broken = why
+                executor._shutdown_thread = True
+            del executor
+        text = None if cause is None else "".join(format_exception(cause))
+        message = _LOST if why is _BROKEN else why
+        for future in (also or []) + self.hub.take_all():
+            error = BrokenProcessPool(message)
+            if text is not None:
+                error.__cause__ = _std._RemoteTraceback(f"\n'''\n{text}'''")
+            _fail(future, error)
+        del also
+        for member in list(self.crew.members.values()):
+            member.process.terminate()
+
+    def finish(self) -> None:
+        """Let all workers end, and wait for them."""
+        with self.lock:
+            self.hub.close()
+            members = list(self.crew.members.values())
+        for member in members:
+            member.link.stop()
+        until = monotonic() + PATIENCE if self.broken else None
+        while self.crew.members:
+            rest = None if until is None else max(until - monotonic(), 0.0)
+            for what, member, _ in self.hub.sleep(rest):
+                if what == "ended":
+                    self.hub.drain(member.link)
+                    self.hub.bury(member.link, False)
+                    self.crew.forget(member)
+            if until is not None and monotonic() >= until:
+                until = None
+                for member in self.crew.members.values():
+                    member.process.kill()
+        self.crew.end()
+
+
+def _fail(future: Any, error: BaseException) -> None:
+    with contextlib.suppress(InvalidStateError):
+        future.set_exception(error)

@@ -1,0 +1,193 @@
+"""The process from which the workers of a pool are forked.
+
+It is forked from the pool's process at the first task, has one thread, and waits for orders. So no
+worker is forked from a process with threads, whenever it comes to be.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import select
+import signal
+import socket
+import threading
+from multiprocessing import connection, context, process
+from typing import Any
+
+from concx.futures import _worker
+
+__all__ = ["Worker", "Zygote"]
+
+_MOST = 1 << 16
+
+
+class Worker:
+    """A process that the zygote has forked, as `multiprocessing.Process` shows one."""
+
+    daemon = False
+
+    def __init__(self, zygote: Zygote, pid: int, name: str, sentinel: int) -> None:
+        self.pid = self.ident = pid
+        self.name = name
+        self.sentinel = sentinel
+        self._zygote = zygote
+        self._exitcode: int | None = None
+
+    def __repr__(self) -> str:
+        code = self.exitcode
+        state = "started" if code is None else f"stopped exitcode={code}"
+        return f"<{type(self).__name__} name={self.name!r} pid={self.pid} {state}>"
+
+    @property
+    def exitcode(self) -> int | None:
+        """None while it runs; the negative number of the signal that ended it."""
+        if self._exitcode is None and self._has_ended(0):
+            self._exitcode = self._zygote.status(self.pid)
+        return self._exitcode
+
+    def _has_ended(self, timeout: float | None) -> bool:
+        return self.sentinel < 0 or bool(connection.wait([self.sentinel], timeout))
+
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return self.exitcode is None
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until it has ended."""
+        if self._exitcode is None and self._has_ended(timeout):
+            self._exitcode = self._zygote.status(self.pid)
+
+    def terminate(self) -> None:
+        """Send it SIGTERM."""
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send it SIGKILL."""
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
+        if self.sentinel >= 0:
+            try:
+                signal.pidfd_send_signal(self.sentinel, number)
+            except ProcessLookupError:
+                pass
+
+    def close(self) -> None:
+        """Give its descriptor back; it has ended."""
+        fd, self.sentinel = self.sentinel, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+class Zygote:
+    """The pool's end of the wire to the process that forks workers."""
+
+    def __init__(self, bell: int, job: _worker.Job) -> None:
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._wire, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._process = context.ForkProcess(
+            target=_main, args=(theirs, self._wire, bell, job), name="concx-zygote"
+        )
+        try:
+            # An interrupt that comes before the zygote ignores it would end it.
+            masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                self._process.start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, masked)
+        except BaseException:
+            self._wire.close()
+            raise
+        finally:
+            theirs.close()
+
+    def _ask(self, *question: Any, fds: tuple[int, ...] = ()) -> tuple[Any, list[int]]:
+        with self._lock:
+            try:
+                socket.send_fds(self._wire, [pickle.dumps(question)], fds)
+                data, got, _, _ = socket.recv_fds(self._wire, _MOST, 1)
+            except OSError as error:
+                raise RuntimeError(f"the process that forks workers is gone: {error}") from error
+        if not data:
+            raise RuntimeError("the process that forks workers is gone")
+        answer = pickle.loads(data)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer, got
+
+    def fork(self, segment: int) -> Worker:
+        """A new worker over that segment."""
+        name = f"ForkProcess-{next(process._process_counter)}"  # type: ignore[attr-defined]
+        pid, fds = self._ask("fork", name, fds=(segment,))
+        return Worker(self, pid, name, fds[0])
+
+    def status(self, pid: int) -> int | None:
+        """The exit status of a worker that has ended, or 255 if nobody knows any more."""
+        try:
+            return int(self._ask("status", pid)[0])
+        except RuntimeError:
+            return 255
+
+    def close(self) -> None:
+        """Let it end; all workers have ended."""
+        if os.getpid() == self._pid:
+            # Not by hanging up alone: a process that was forked meanwhile holds the wire, too.
+            with self._lock, self._wire, contextlib.suppress(OSError):
+                self._wire.send(pickle.dumps(("quit",)))
+            self._process.join()
+            self._process.close()
+
+
+def _main(wire: socket.socket, other: socket.socket, bell: int, job: _worker.Job) -> None:
+    """The zygote's loop: until the pool hangs up, or its process has ended."""
+    other.close()
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    parent: Any = process.parent_process()
+    try:
+        owner = os.pidfd_open(parent.pid)
+    except ProcessLookupError:
+        os._exit(0)
+    if os.getppid() != parent.pid:
+        os._exit(0)
+    poll = select.poll()
+    poll.register(owner, select.POLLIN)
+    poll.register(wire, select.POLLIN)
+    workers: dict[int, Any] = {}
+
+    def begin(segment: int) -> None:
+        wire.close()
+        os.close(owner)
+        signal.signal(signal.SIGINT, interrupt)
+        process._parent_process = parent  # type: ignore[attr-defined]
+        _worker.main(_worker.Descriptor(segment), _worker.Descriptor(bell), job)
+
+    while True:
+        if owner in dict(poll.poll()):
+            os._exit(0)  # the workers see it for themselves
+        data, fds, _, _ = socket.recv_fds(wire, _MOST, 1)
+        if not data:
+            return
+        question = pickle.loads(data)
+        if question[0] == "quit":
+            return
+        try:
+            if question[0] == "fork":
+                worker: Any = context.ForkProcess(target=begin, args=(fds[0],), name=question[1])
+                worker.start()
+                workers[worker.pid] = worker
+                pidfd = os.pidfd_open(worker.pid)
+                socket.send_fds(wire, [pickle.dumps(worker.pid)], [pidfd])
+                os.close(pidfd)
+            else:
+                worker = workers.pop(question[1])
+                worker.join()
+                wire.send(pickle.dumps(worker.exitcode))
+        except OSError as error:
+            wire.send(pickle.dumps(error))
+        finally:
+            for fd in fds:
+                os.close(fd)
