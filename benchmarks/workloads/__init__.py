@@ -59,6 +59,7 @@ def workload(name: str) -> Workload:
         native,
         pools,
         processes,
+        processpools,
         threads,
     )
 
@@ -74,5 +75,6 @@ def workload(name: str) -> Workload:
         **pools.WORKLOADS,
         **native.WORKLOADS,
         **processes.WORKLOADS,
+        **processpools.WORKLOADS,
     }
     return known[name]
