@@ -41,6 +41,7 @@ ROWS = [
                 "concx.Counter/shared, 2 threads",
                 ("concx.Counter/shared, 1 thread",),
                 free_threaded=1.7,
+                scales=1.8,
             ),
         ),
         why="Without a GIL each thread has a cell of its own, and nobody writes the counter's reference count.",

@@ -22,6 +22,31 @@ ROWS = [
         why="One call into C, the coarse clock, and two bits of the entry.",
     ),
     Row(
+        "cache-get-threads",
+        "gets by two threads, keys of their own",
+        "cache-get-threads",
+        (
+            "concx.Cache/shared, 2 threads",
+            "concx.Cache/shared, 1 thread",
+            "concx.Cache/shared, lru, 2 threads",
+            "concx.Cache/shared, lru, 1 thread",
+            "cachetools.LRUCache/lock, 2 threads",
+            "cachebox.LRUCache, 2 threads",
+            "a loop, 2 threads",
+            "a loop, 1 thread",
+        ),
+        unit="gets/s",
+        variants=("split",),
+        goals=(
+            Goal(
+                "concx.Cache/shared, 2 threads",
+                ("concx.Cache/shared, 1 thread",),
+                free_threaded=1.6,
+            ),
+        ),
+        why="Without a GIL a hit takes no lock: it writes two bits of its own entry and its thread's counter.",
+    ),
+    Row(
         "cache-store-ttl",
         "store into a full cache with a ttl",
         "cache-store",

@@ -34,8 +34,8 @@ ROWS = [
         unit="reads/s",
         variants=("split",),
         goals=(
-            Goal(f"{OURS}, 2 threads", ("dict, 2 threads",), free_threaded=1.0),
-            Goal(f"{SHARED}, 2 threads", ("dict, 2 threads",), free_threaded=4.0),
+            Goal(f"{OURS}, 2 threads", ("dict, 2 threads",), free_threaded=1.0, scales=1.8),
+            Goal(f"{SHARED}, 2 threads", ("dict, 2 threads",), free_threaded=4.0, scales=1.8),
         ),
         why="Without a GIL two threads meet at the container's reference count; `shared=True` removes it.",
     ),
@@ -46,7 +46,7 @@ ROWS = [
         (f"{SHARED}, 2 threads", "dict under a Lock, 2 threads"),
         unit="steps/s",
         variants=("split",),
-        goals=(Goal(f"{SHARED}, 2 threads", ("dict under a Lock, 2 threads",), 3, 6),),
+        goals=(Goal(f"{SHARED}, 2 threads", ("dict under a Lock, 2 threads",), 3, 6, scales=1.8),),
         why="Readers take no lock, writers one of many.",
     ),
     Row(
@@ -66,7 +66,9 @@ ROWS = [
         (f"{SHARED}, 2 threads", f"{SHARED}, 1 thread", "dict under a Lock, 2 threads"),
         unit="steps/s",
         variants=("split",),
-        goals=(Goal(f"{SHARED}, 2 threads", (f"{SHARED}, 1 thread",), free_threaded=1.4),),
+        goals=(
+            Goal(f"{SHARED}, 2 threads", (f"{SHARED}, 1 thread",), free_threaded=1.4, scales=1.8),
+        ),
         why="The counters lie in several stripes, each with a lock of its own, and hold no object that one thread would "
         "make and another free; but both threads write the same counters.",
     ),

@@ -112,16 +112,17 @@ def goals(results: Results) -> str:
             span = f"({verdict_.low:.3g} to {verdict_.high:.3g})"
             word = "" if verdict_.target is None else f" {verdict_.word}"
             ratio = times(verdict_.ratio)
-            line.append(f"{ratio}{word} {span}" if verdict_.met else f"**{ratio}{word}** {span}")
+            line.append(f"**{ratio}{word}** {span}" if verdict_.missed else f"{ratio}{word} {span}")
         lines.append(line)
-    met = [verdict for verdict in results.verdicts() if verdict.target is not None]
-    count = sum(verdict.met for verdict in met)
+    judged = [verdict for verdict in results.verdicts() if verdict.judged]
+    count = sum(verdict.met for verdict in judged)
     return "\n\n".join(
         [
             "## Goals",
-            f"How many times as fast as the fastest of the named peers, in the same run: {count} of {len(met)} goals are met. "
+            f"How many times as fast as the fastest of the named peers, in the same run: {count} of {len(judged)} goals are met. "
             "A goal is given for GIL builds before 3.14 / for free-threaded builds, and for later versions where they have "
-            "one of their own; a figure without a word has no goal. In brackets: our worst run against the peer's best, and "
+            "one of their own; a figure without a word has no goal. A goal of two threads is void where a plain loop was not "
+            "fast enough in two threads of the same run: its figure stands behind the word. In brackets: our worst run against the peer's best, and "
             "our best against the peer's worst.",
             table(["", "goal", *map(short, results.builds)], lines),
         ]
@@ -171,7 +172,7 @@ def misses(results: Results) -> str:
     """What the time of a missed goal is spent on, ours beside the peer's, and the profile if one was taken."""
     parts = []
     for verdict in results.verdicts():
-        if verdict.met or verdict.target is None:
+        if not verdict.missed:
             continue
         group = results.measured(verdict.build, verdict.row.name, verdict.variant)
         lines = []

@@ -143,7 +143,7 @@ def verdicts(results: Results) -> list[str]:
 def add_profiles(results: Results, entries: Sequence[Entry], settings: Settings) -> None:
     """Profile our side of every missed goal."""
     for verdict in results.verdicts():
-        if verdict.met:
+        if not verdict.missed:
             continue
         for entry in entries:
             key = (entry.row.name, entry.variant, entry.build.facts["id"], entry.contender)

@@ -104,3 +104,18 @@ def dead(child: BaseProcess, method: str = "fork") -> None:
         killed(child)
         return
     wait_until(lambda: os.waitid(os.P_PID, child.pid or 0, os.WEXITED | os.WNOHANG | os.WNOWAIT))
+
+
+def echo(there: Any, back: Any, n: int) -> None:
+    for _ in range(n):
+        back.put(there.get())
+
+
+def shut_down(queue: Any, immediate: bool) -> None:
+    queue.shutdown(immediate)
+
+
+def finish(queue: Any, n: int) -> None:
+    for _ in range(n):
+        queue.get()
+        queue.task_done()

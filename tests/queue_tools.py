@@ -23,6 +23,9 @@ BOUNDED = CLASSES[:3]
 TSAN = bool(os.environ.get("CONCX_TSAN"))
 """Whether ThreadSanitizer watches, which makes everything about ten times slower."""
 
+ASAN = bool(os.environ.get("CONCX_ASAN"))
+"""Whether AddressSanitizer watches."""
+
 LIMIT = 300.0 if TSAN else 30.0
 """No wait in a test is longer than this (seconds); a wait that ends here is a failure."""
 

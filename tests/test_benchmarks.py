@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +122,39 @@ def test_an_unknown_row_is_named() -> None:
     done = bench("sequ")
     assert done.returncode != 0
     assert "no row matches 'sequ'" in done.stderr
+
+
+def results_with(control: float, ours: float) -> Any:
+    """Of a run in which two threads were so many times as fast as one: a loop, and we."""
+    sys.path.insert(0, str(RUN.parent))
+    try:
+        from harness.results import Results
+        from harness.spec import CONTROL, Goal, Row
+    finally:
+        sys.path.remove(str(RUN.parent))
+    row = Row("count", "count", "count", ("two", "one"), variants=("split",))
+    row = replace(row, goals=(Goal("two", ("one",), free_threaded=1.4, scales=1.8),))
+    values = {"two": ours, "one": 1.0, CONTROL[0]: 10.0, CONTROL[1]: 10.0 * control}
+    records = [
+        {"build": "3.13t", "row": "count", "variant": "split", "contender": name, "status": "ok"}
+        | {"best": value, "worst": value, "median": value, "runs": []}
+        for name, value in values.items()
+    ]
+    build = {"id": "3.13t", "version": "3.13.5", "free_threaded": True}
+    return Results([{"started": "", "builds": [build], "rows": records}], {"count": row})
+
+
+@pytest.mark.parametrize(
+    ("control", "ours", "word"),
+    [
+        (1.9, 1.5, "met"),
+        (1.9, 1.2, "missed"),
+        (1.2, 1.1, "void, the control 1.20"),
+        (1.2, 1.5, "void, the control 1.20"),
+    ],
+)
+def test_goals_of_two_threads_need_two_processors(control: float, ours: float, word: str) -> None:
+    (verdict,) = results_with(control, ours).verdicts()
+    assert verdict.word == word
+    assert verdict.missed == (word == "missed")
+    assert verdict.judged == ("void" not in word)

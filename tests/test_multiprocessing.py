@@ -133,6 +133,92 @@ def test_shutdown() -> None:
         q.put(1)
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("cls", QUEUES)
+def test_shutdown_by_another_process(cls: Any, method: str) -> None:
+    """As `queue.Queue` of 3.13: what is there is still taken, or dropped if it is to be at once."""
+    for immediate in (False, True):
+        q: Any = cls()
+        q.put_many(range(3))
+        q.put_bytes(b"x" * 3_000_000)
+        with running(method, tools.shut_down, q, immediate):
+            wait_until(lambda: q.stats().is_shutdown)
+        assert q.qsize() == (0 if immediate else 4)
+        assert q.empty() is immediate
+        with pytest.raises(ShutDown):
+            q.put(1)
+        if not immediate:
+            assert q.get_many(3) == [0, 1, 2]
+            q.shutdown(immediate=True)
+        with pytest.raises(ShutDown):
+            q.get()
+        with pytest.raises(ShutDown):
+            q.get_nowait()
+        assert q.stats().memory < 100_000
+        q.shutdown()
+        assert q.empty()
+
+
+def test_shutdown_at_once_finishes_what_was_not_taken() -> None:
+    q: Any = mp.JoinableQueue()
+    q.put_many(range(3))
+    assert q.get() == 0
+    joiner = Worker(q.join)
+    q.shutdown(immediate=True)
+    assert q.stats().unfinished == 1
+    q.task_done()
+    assert joiner.result() is True
+    with pytest.raises(ValueError, match="too many times"):
+        q.task_done()
+    with pytest.raises(TypeError):
+        q.shutdown(1, 2)
+
+
+def test_stats() -> None:
+    q: Any = mp.JoinableQueue(5)
+    q.put_many(range(3))
+    q.get()
+    q.task_done()
+    q.get()
+    stats = q.stats()
+    assert (stats.size, stats.maxsize, stats.puts, stats.gets, stats.unfinished) == (1, 5, 3, 2, 2)
+    assert stats.memory > 0 and stats.waiting_tasks == 0 and not stats.is_shutdown
+    with pytest.raises(AttributeError):
+        stats.size = 2
+    lock: Any = mp.Lock()
+    assert lock.stats() == mp.LockStats(locked=False, owner=None, contended=False)
+    lock.acquire()
+    assert lock.stats() == mp.LockStats(locked=True, owner=os.getpid(), contended=False)
+    assert not lock.acquire(timeout=0.001)
+    assert lock.stats().contended
+    rlock: Any = mp.RLock()
+    semaphore: Any = mp.BoundedSemaphore(2)
+    with rlock, semaphore:
+        assert rlock.stats().owner == os.getpid()
+        assert semaphore.stats() == mp.SemaphoreStats(value=1, maxvalue=2, contended=False)
+    event: Any = mp.Event()
+    for times in (1, 2):
+        event.set()
+        event.set()
+        assert event.stats() == mp.EventStats(is_set=True, sets=times)
+        event.clear()
+    assert event.stats() == mp.EventStats(is_set=False, sets=2)
+    condition: Any = mp.Condition()
+    assert condition.stats() == mp.ConditionStats(waiting=0, lock=rlock.stats())
+    assert mp.Condition(multiprocessing.Lock()).stats().lock is None
+    assert mp.Barrier(3).stats() == mp.BarrierStats(parties=3, waiting=0, broken=False)
+
+
+def test_the_owner_that_stats_tells_is_a_process() -> None:
+    lock: Any = mp.Lock()
+    child = start("fork", tools.acquire_and_die, lock)
+    tools.killed(child)
+    assert lock.stats().owner == child.pid
+    with pytest.raises(mp.OwnerDied):
+        lock.acquire()
+    assert lock.stats() == mp.LockStats(locked=True, owner=None, contended=False)
+
+
 def test_close() -> None:
     q: Any = mp.Queue()
     with pytest.raises(AssertionError, match="not closed"):

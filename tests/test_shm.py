@@ -14,7 +14,7 @@ from concx import _core, _shm
 from concx import multiprocessing as mp
 from concx.shm import Arena, SegmentDamaged, SharedMemory, shared_array, shared_empty
 from mp_tools import METHODS, running
-from queue_tools import in_child
+from queue_tools import ASAN, in_child
 
 try:
     import numpy
@@ -119,6 +119,9 @@ fallocate64(int fd, int mode, off_t offset, off_t length)
 """
 
 
+@pytest.mark.skipif(
+    ASAN, reason="another library must be loaded first, and a sanitizer wants to be"
+)
 def test_no_space(tmp_path: Any, run_script: Any) -> None:
     """Where the system has no page left, an exception says so, and what there is goes on."""
     (tmp_path / "full.c").write_text(PRELOAD)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Any
 
 from contenders import Contender
@@ -36,6 +37,64 @@ def concx_timed() -> Contender:
     from concx.cache import Cache
 
     return Contender("concx.Cache/timer", "concx", lambda timer: Cache(None, timer=timer))  # type: ignore[arg-type]
+
+
+def _shared(workers: int, policy: str) -> Contender:
+    from concx.cache import Cache
+
+    name = "concx.Cache/shared, " + ("lru, " if policy == "lru" else "")
+    name += f"{workers} thread{'s' * (workers > 1)}"
+    return Contender(
+        name, "concx", lambda size: Cache(size, policy=policy, shared=True), workers=workers
+    )
+
+
+def concx_one_thread() -> Contender:
+    return _shared(1, "s3fifo")
+
+
+def concx_two_threads() -> Contender:
+    return _shared(2, "s3fifo")
+
+
+def concx_lru_one_thread() -> Contender:
+    return _shared(1, "lru")
+
+
+def concx_lru_two_threads() -> Contender:
+    return _shared(2, "lru")
+
+
+def cachetools_two_threads() -> Contender:
+    from cachetools import LRUCache
+
+    return Contender(
+        "cachetools.LRUCache/lock, 2 threads",
+        "cachetools",
+        lambda size: _Locked(LRUCache(size)),
+        workers=2,
+    )
+
+
+class _Locked:
+    """As cachetools asks of who shares one of its caches."""
+
+    def __init__(self, cache: Any) -> None:
+        self.cache, self.lock = cache, Lock()
+
+    def get(self, key: int) -> Any:
+        with self.lock:
+            return self.cache.get(key)
+
+    def __setitem__(self, key: int, value: object) -> None:
+        with self.lock:
+            self.cache[key] = value
+
+
+def cachebox_two_threads() -> Contender:
+    from cachebox import LRUCache
+
+    return Contender("cachebox.LRUCache, 2 threads", "cachebox", LRUCache, workers=2)
 
 
 def cachetools_lru() -> Contender:

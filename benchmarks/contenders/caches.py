@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from contenders import Contender
 
 
@@ -45,15 +42,3 @@ def warp() -> Contender:
     import warp_cache
 
     return Contender("warp_cache.cache", "warp_cache", lambda n: warp_cache.cache(max_size=n))
-
-
-def uncached(_: int) -> Callable[[Any], Any]:
-    return lambda function: function
-
-
-def loop_one_thread() -> Contender:
-    return Contender("a loop, 1 thread", None, uncached, style="loop", workers=1)
-
-
-def loop_two_threads() -> Contender:
-    return Contender("a loop, 2 threads", None, uncached, style="loop", workers=2)

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from harness.spec import FLOORS, Goal, Row
+from harness.spec import CONTROL, FLOORS, Goal, Row
 
 Record = Mapping[str, Any]
 
@@ -33,15 +33,33 @@ class Verdict:
     target: float | None
     above: tuple[str, ...] = ()
     """Limits of the goal that our figures are above."""
+    control: float | None = None
+    """How many times as fast the control was in two threads, where the goal asks for one."""
+
+    @property
+    def void(self) -> bool:
+        """Whether the machine could not show what the goal asks for."""
+        asked = self.goal.scales
+        return self.control is not None and asked is not None and self.control < asked
+
+    @property
+    def judged(self) -> bool:
+        return self.target is not None and not self.void
 
     @property
     def met(self) -> bool:
         return self.target is None or (self.ratio >= self.target and not self.above)
 
     @property
+    def missed(self) -> bool:
+        return self.judged and not self.met
+
+    @property
     def word(self) -> str:
         if self.target is None:
             return "no goal"
+        if self.void:
+            return f"void, the control {self.control:.2f}"
         return "met" if self.met else "missed"
 
 
@@ -105,7 +123,17 @@ class Results:
             value = median(run[name] for run in ours["runs"])
             if value > limit:
                 above.append(f"{name} {value:.3g}, limit {limit:g}")
-        return Verdict(row, variant, build, goal, peer, ratio, low, high, target, tuple(above))
+        control = self.control(measured) if goal.scales is not None else None
+        limits = tuple(above)
+        return Verdict(row, variant, build, goal, peer, ratio, low, high, target, limits, control)
+
+    @staticmethod
+    def control(measured: Mapping[str, Record]) -> float | None:
+        """How many times as fast the loop was in two threads; None where it was not measured."""
+        if not all(name in measured for name in CONTROL):
+            return None
+        one, two = (float(measured[name]["best"]) for name in CONTROL)
+        return two / one
 
     def verdicts(self) -> Iterator[Verdict]:
         """Every goal in every variant on every build, in the order of the tables."""
@@ -127,7 +155,7 @@ class Results:
             row, measured = self.rows.get(name), self.measured(build, name, variant)
             for ours in (who for who in measured if row and who.startswith("concx.")):
                 for peer in (who for who in measured if not who.startswith("concx.")):
-                    if row is None or peer in FLOORS:
+                    if row is None or peer in (*FLOORS, *CONTROL):
                         continue
                     ratio = self.ratio(row, measured[ours], measured[peer])[0]
                     ratios.setdefault((name, variant, ours, peer), {})[build] = ratio

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import machine
-from harness.spec import Row
+from harness.spec import CONTROL, Row
 
 DISTURBED = 0.15
 """A run is tried again, three times at most, if other processes took this much of a CPU meanwhile."""
@@ -188,7 +188,11 @@ def run(
                 print(f"{row.name}/{variant}: left out, there is only one CPU", file=sys.stderr)
                 continue
             names = (*row.contenders, *extra)
-            group = [Entry(row, variant, build, name) for build in builds for name in names]
+            group = [
+                Entry(row, variant, build, name)
+                for build in builds
+                for name in (*names, *(CONTROL if is_controlled(row, variant, build) else ()))
+            ]
             for entry in group:
                 if entry.contender in entry.build.missing:
                     entry.status = "missing"
@@ -200,6 +204,11 @@ def run(
             for entry in group:
                 print(line(entry), file=sys.stderr, flush=True)
             done(group)
+
+
+def is_controlled(row: Row, variant: str, build: Build) -> bool:
+    """Whether threads are to run at once here, so that it must be known how fast they can."""
+    return row.is_controlled and variant == "split" and bool(build.facts["free_threaded"])
 
 
 def line(entry: Entry) -> str:

@@ -9,6 +9,9 @@ from typing import Any
 FLOORS = ("collections.deque", "itertools.count")
 """Contenders that show what is possible at all and are no peers: nobody can wait for them."""
 
+CONTROL = ("a loop, 1 thread", "a loop, 2 threads")
+"""The contenders that show what the machine gives two threads of a build without a GIL."""
+
 
 class Disqualified(Exception):
     """A contender lost, doubled or reordered an item, so its figures mean nothing."""
@@ -35,6 +38,10 @@ class Goal:
     """The variants that the goal speaks of; none named means all."""
     limits: Mapping[str, float] = field(default_factory=dict)
     """Figures of ours, by their name in a run, whose median may not be above a number."""
+
+    scales: float | None = None
+    """How many times as fast as in one thread the control must be in two, in the same run, on a free-threaded
+    build; otherwise the goal is void."""
 
     def target(self, version: str, free_threaded: bool) -> float | None:
         """The ratio asked of a build, or None where none is asked."""
@@ -65,6 +72,11 @@ class Row:
     goals: tuple[Goal, ...] = ()
     why: str = ""
     """One sentence: the mechanism that explains the result."""
+
+    @property
+    def is_controlled(self) -> bool:
+        """Whether the control is to be measured with it."""
+        return any(goal.scales is not None for goal in self.goals)
 
     def ratio(self, ours: float, peer: float) -> float:
         """How many times better ``ours`` is than ``peer``; above 1 is better whatever the unit."""

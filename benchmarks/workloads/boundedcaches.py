@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import time
 from functools import partial
+from itertools import repeat
 from typing import Any
 
-from harness.crew import Meter, alone
+from harness.crew import Meter, alone, together
 from harness.spec import Disqualified, Section
 from workloads import Case, Workload
+from workloads.caches import keys_of, nothing
 from workloads.memory import resident
 
 KEYS = 100
@@ -56,6 +58,42 @@ class Get:
         STORES[case.contender.style](c, list(range(KEYS)))
         alone(partial(get, c, n), case.cpus[0], meter)
         return Section(n / meter.seconds, meter.seconds, n, meter.cost)
+
+
+def rounds_of_get(get: Any, keys: list[int], rounds: int) -> None:
+    for _ in repeat(None, rounds):
+        for key in keys:
+            get(key)
+
+
+class Threads:
+    """Gets of what is there by one thread or by two, which have a cache in common and keys of their own."""
+
+    def check(self, case: Case) -> None:
+        if case.contender.style != "loop":
+            Get().check(case)
+
+    def run(self, case: Case, n: int) -> Section:
+        workers, meter = case.contender.workers, Meter()
+        is_loop = case.contender.style == "loop"
+        c = {} if is_loop else case.contender.make(SIZE)
+        rounds = max(1, n // KEYS // workers)
+
+        # Each thread makes its own keys and puts them in: it owns them, as it does in a program.
+        def work(thread: int) -> None:
+            keys = keys_of(thread)
+            assign(c, keys)
+            if is_loop:
+                nothing(None, keys, rounds)
+            else:
+                rounds_of_get(c.get, keys, rounds)
+
+        if workers > 1:
+            together([(partial(work, i), cpu) for i, cpu in enumerate(case.cpus)], meter)
+        else:
+            alone(partial(work, 0), case.cpus[0], meter)
+        done = rounds * KEYS * workers
+        return Section(done / meter.seconds, meter.seconds, done, meter.cost)
 
 
 class Store:
@@ -133,6 +171,7 @@ class Expire:
 
 WORKLOADS: dict[str, Workload] = {
     "cache-get": Get(),
+    "cache-get-threads": Threads(),
     "cache-store": Store(),
     "cache-bytes": PerEntry(),
     "cache-expire": Expire(),

@@ -40,12 +40,6 @@ def method(owner: Any, keys: list[int], rounds: int) -> None:
             owner.f(key)
 
 
-def nothing(_: Any, keys: list[int], rounds: int) -> None:
-    for _ in repeat(None, rounds):
-        for _key in keys:
-            pass
-
-
 def identity(x: Any, y: Any = None) -> Any:
     return x
 
@@ -100,11 +94,9 @@ class Threads:
     """Hits by one thread or by two, which have a cache in common and keys of their own."""
 
     def check(self, case: Case) -> None:
-        if case.contender.style != "loop":
-            Cached(one).check(case)
+        Cached(one).check(case)
 
     def run(self, case: Case, n: int) -> Section:
-        calls = nothing if case.contender.style == "loop" else one
         f = case.contender.make(1024)(identity)
         workers = case.contender.workers
         rounds = max(1, n // KEYS // workers)
@@ -112,7 +104,7 @@ class Threads:
         meter = Meter()
 
         def work(thread: int) -> None:
-            calls(f, keys_of(thread), rounds)
+            one(f, keys_of(thread), rounds)
 
         if workers > 1:
             together([(partial(work, i), cpu) for i, cpu in enumerate(case.cpus)], meter)

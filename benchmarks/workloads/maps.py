@@ -68,9 +68,12 @@ def count_locked(d: Any, keys: list[str], passes: int, lock: Any) -> None:
 
 
 def compute(d: Any, keys: list[str], passes: int) -> None:
+    factory = (
+        int  # looked up once: a builtin's name costs an unspecialised interpreter two look-ups
+    )
     for _ in repeat(None, passes):
         for key in keys:
-            d.compute_if_absent(key, int)
+            d.compute_if_absent(key, factory)
 
 
 def compute_locked(d: Any, keys: list[str], passes: int, lock: Any) -> None:

@@ -2,6 +2,8 @@
 #include "binding/cachemethods.h"
 
 #include "binding/cachedoc.h"
+#include "binding/cacheload.h"
+#include "binding/cacheread.h"
 #include "binding/share.h"
 
 enum { KEYS, VALUES, ITEMS };
@@ -102,6 +104,14 @@ policy_of(PyObject *policy)
     return kind;
 }
 
+#if !CX_WITH_GIL
+static void
+retain(void *object)
+{
+    Py_INCREF((PyObject *)object);
+}
+#endif
+
 static PyObject *
 cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -133,6 +143,9 @@ cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         PyErr_NoMemory();
         goto fail;
     }
+#if !CX_WITH_GIL
+    self->core.retain = retain;
+#endif
     const struct cxb_store how = {0};
     if (set_times(self, ttl, tti, jitter) < 0 || set_timer(self, timer) < 0 ||
         take_callable(weigher, "weigher", &self->weigher) < 0 ||
@@ -150,6 +163,17 @@ fail:
     return NULL;
 }
 
+/* What is gone and waits for readers still has its references. */
+static int
+traverse_entries(const struct cx_entries *entries, visitproc visit, void *arg)
+{
+    for (uint32_t i = 0; i < entries->used; i++) {
+        Py_VISIT((PyObject *)entries->at[i].key);
+        Py_VISIT((PyObject *)entries->at[i].value);
+    }
+    return 0;
+}
+
 /* The collector has stopped every thread that could be inside. */
 static int
 cache_traverse(CacheObject *self, visitproc visit, void *arg)
@@ -158,13 +182,17 @@ cache_traverse(CacheObject *self, visitproc visit, void *arg)
     Py_VISIT(self->weigher);
     Py_VISIT(self->on_evict);
     Py_VISIT(self->timer);
-    for (uint32_t i = 0; i < self->core.entries.used; i++) {
-        if (self->core.entries.at[i].key != NULL) {
-            Py_VISIT((PyObject *)self->core.entries.at[i].key);
-            Py_VISIT((PyObject *)self->core.entries.at[i].value);
+    Py_VISIT(self->flights);
+    int stop = traverse_entries(&self->core.entries, visit, arg);
+#if !CX_WITH_GIL
+    for (int sealed = 0; sealed < 2; sealed++) {
+        const struct cx_entries *gone = cx_gone_arrays(&self->core.gone, sealed);
+        for (; stop == 0 && gone != NULL; gone = gone->retired) {
+            stop = gone->is_full ? traverse_entries(gone, visit, arg) : 0;
         }
     }
-    return 0;
+#endif
+    return stop;
 }
 
 /* Without memory of its own: some entries at a time. */
@@ -195,6 +223,7 @@ cache_clear(CacheObject *self)
     Py_CLEAR(self->weigher);
     Py_CLEAR(self->on_evict);
     Py_CLEAR(self->timer);
+    Py_CLEAR(self->flights);
     if (self->core.entries.at != NULL && cxb_cache_empty(self, false) < 0) {
         drop_entries(self);
     }
@@ -212,8 +241,10 @@ cache_dealloc(CacheObject *self)
     Py_CLEAR(self->weigher);
     Py_CLEAR(self->on_evict);
     Py_CLEAR(self->timer);
+    Py_CLEAR(self->flights);
     if (self->core.entries.at != NULL) {
         drop_entries(self);
+        cxb_cache_drop_gone(self);
         cxb_cache_drop_tags(self);
         cx_cache_fini(&self->core);
     }
@@ -465,6 +496,8 @@ static PyMethodDef cache_methods[] = {
     CALL("pop", cxb_cache_pop, pop_doc),
     CALL("setdefault", cxb_cache_setdefault, setdefault_doc),
     CALL("compute", cxb_cache_compute, compute_doc),
+    CALL("get_or_load", cxb_cache_get_or_load, get_or_load_doc),
+    CALL("get_or_load_async", cxb_cache_get_or_load_async, get_or_load_async_doc),
     CALL("set_many", cxb_cache_set_many, set_many_doc),
     CALL("update", cxb_cache_update_method, update_doc),
     CALL("expire", cxb_cache_expire, expire_doc),
@@ -483,6 +516,9 @@ static PyMethodDef cache_methods[] = {
     {"items", (PyCFunction)cache_items, METH_NOARGS, items_doc},
     {"_iter_values", (PyCFunction)cache_iter_values, METH_NOARGS, NULL},
     {"_iter_items", (PyCFunction)cache_iter_items, METH_NOARGS, NULL},
+    {"_keep", (PyCFunction)(void (*)(void))cxb_cache_private_keep, METH_FASTCALL, NULL},
+    {"_loaded", (PyCFunction)(void (*)(void))cxb_cache_private_loaded, METH_FASTCALL, NULL},
+    {"_was_miss", (PyCFunction)cxb_cache_private_was_miss, METH_NOARGS, NULL},
     {"__sizeof__", (PyCFunction)cache_sizeof, METH_NOARGS, NULL},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, PyDoc_STR("See PEP 585")},
     {NULL, NULL, 0, NULL},
@@ -493,6 +529,7 @@ static PyGetSetDef cache_getset[] = {
     {"max_weight", (getter)get_max_weight, NULL,
      PyDoc_STR("The most that all entries may weigh; None: unbounded."), NULL},
     {"weight", (getter)get_weight, NULL, PyDoc_STR("What all entries weigh."), NULL},
+    {"_flights", (getter)cxb_cache_private_flights, NULL, NULL, NULL},
     {"policy", (getter)get_policy, NULL, PyDoc_STR("The name of the policy."), NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -8,7 +8,8 @@
 #ifndef CX_BINDING_CACHE_H
 #define CX_BINDING_CACHE_H
 
-#include "core/cache.h"
+#include "core/cacheread.h"
+#include "core/cacheroom.h"
 
 #include "binding/cachekey.h"
 #include "binding/errors.h"
@@ -22,9 +23,12 @@ typedef struct {
     PyObject *weigher, *on_evict, *timer; /* NULL: none, none, the monotonic clock */
     int64_t ttl, tti;                     /* ns; 0: none */
     double jitter;
-    uint64_t random;  /* atomic; counts up, each value is spread anew */
-    uint8_t is_timed; /* atomic; an entry has had a deadline */
-    uint8_t is_fine;  /* atomic; some deadline asks for the exact clock */
+    uint64_t random;                        /* atomic; counts up, each value is spread anew */
+    uint8_t is_timed;                       /* atomic; an entry has had a deadline */
+    uint8_t is_fine;                        /* atomic; some deadline asks for the exact clock */
+    PyObject *flights;                      /* atomic; a SingleFlight of loads, made by the first */
+    uint64_t loads, load_failures, load_ns; /* atomic */
+    uint64_t late; /* atomic; hits that were found too old, and are misses */
     struct cx_cache core;
 } CacheObject;
 
@@ -80,21 +84,17 @@ int cxb_cache_enter_fresh(CacheObject *self, struct cxb_probe *probe, int64_t no
  * had `key`, and has `value` now. */
 void cxb_cache_bury(CacheObject *self, struct cx_dead *dead, PyObject *key, PyObject *value);
 
-/* A new reference to the value; NULL if there is none, or with an exception.  A use is counted, in the
- * statistics too; a look is not. */
-PyObject *cxb_cache_use(CacheObject *self, PyObject *key);
-PyObject *cxb_cache_look(CacheObject *self, PyObject *key);
-
 enum cxb_when { CXB_ALWAYS, CXB_IF_ABSENT, CXB_IF_SAME };
 
 struct cxb_store {
     enum cxb_when when;
-    PyObject *expected;  /* CXB_IF_SAME: the value that is there, NULL for none; borrowed */
-    PyObject *ttl, *tti; /* NULL or None: the cache's */
-    PyObject *weight;    /* NULL or None: the weigher's */
-    PyObject *tags;      /* NULL: none */
-    PyObject *found;     /* out, CXB_IF_ABSENT: a new reference to what was there */
-    bool is_refused;     /* out: too heavy */
+    PyObject *expected;     /* CXB_IF_SAME: the value that is there, NULL for none; borrowed */
+    PyObject *ttl, *tti;    /* NULL or None: the cache's */
+    PyObject *weight;       /* NULL or None: the weigher's */
+    PyObject *tags;         /* NULL: none */
+    const uint32_t *unless; /* NULL, or not if it is set; atomic */
+    PyObject *found;        /* out, CXB_IF_ABSENT: a new reference to what was there */
+    bool is_refused;        /* out: too heavy */
 };
 
 /* 1: stored.  0: refused, or not when it was to be.  -1: an exception. */

@@ -2,6 +2,8 @@
 /* The methods of Cache that are about many entries, and its bounds. */
 #include "binding/cachemethods.h"
 
+#include "binding/cacheload.h"
+
 #define EXPIRED_AT_ONCE 1024 /* nodes of the wheel in one exclusion */
 
 bool
@@ -17,8 +19,7 @@ cxb_cache_next(CacheObject *self, uint32_t *slot, PyObject **key, PyObject **val
         return false;
     }
     uint32_t at = cx_entries_next(&core->entries, *slot);
-    while (at != CX_NONE && core->entries.at[at].is_timed &&
-           now >= core->entries.when[at].deadline) {
+    while (at != CX_NONE && cx_cache_is_late(core, at, now)) {
         at = cx_entries_next(&core->entries, at + 1);
     }
     if (at != CX_NONE) {
@@ -34,6 +35,9 @@ PyObject *
 cxb_cache_clear(CacheObject *self, PyObject *unused)
 {
     (void)unused;
+    if (cxb_cache_forget_loads(self) < 0) {
+        return NULL;
+    }
     if (cxb_cache_empty(self, true) < 0) {
         return PyErr_NoMemory();
     }
@@ -173,6 +177,9 @@ cxb_cache_invalidate_if(CacheObject *self, PyObject *predicate)
 {
     PyObject *key, *value;
     Py_ssize_t removed = 0;
+    if (cxb_cache_forget_loads(self) < 0) {
+        return NULL;
+    }
     for (uint32_t slot = 0; cxb_cache_next(self, &slot, &key, &value); slot++) {
         PyObject *args[] = {key, value};
         PyObject *answer = PyObject_Vectorcall(predicate, args, 2, NULL);
@@ -182,7 +189,7 @@ cxb_cache_invalidate_if(CacheObject *self, PyObject *predicate)
         dead.count = 0;
         if (goes > 0 && cx_cache_take(&self->core)) {
             const struct cx_entries *entries = &self->core.entries;
-            if (slot < entries->used && entries->at[slot].key == key &&
+            if (cx_entries_next(entries, slot) == slot && entries->at[slot].key == key &&
                 entries->at[slot].value == value) { /* still what the predicate saw */
                 cx_cache_remove(&self->core, slot, CX_EXPLICIT, &dead);
                 removed++;
@@ -220,7 +227,7 @@ cxb_cache_popitem(CacheObject *self, PyObject *unused)
         const struct cx_entries *entries = &self->core.entries;
         uint32_t at = cx_policy_colder(&self->core.policy, CX_NONE);
         at = at == CX_NONE ? cx_entries_next(entries, 0) : at;
-        bool late = at != CX_NONE && entries->at[at].is_timed && now >= entries->when[at].deadline;
+        bool late = at != CX_NONE && cx_cache_is_late(&self->core, at, now);
         if (at != CX_NONE && !late) {
             key = Py_NewRef((PyObject *)entries->at[at].key);
             value = Py_NewRef((PyObject *)entries->at[at].value);
@@ -249,7 +256,7 @@ gather(CacheObject *self, PyObject **pairs, Py_ssize_t n, int64_t now,
     Py_ssize_t count = 0;
     uint32_t at = CX_NONE;
     while (count < n && (at = next(&self->core.policy, at)) != CX_NONE) {
-        if (!entries->at[at].is_timed || now < entries->when[at].deadline) {
+        if (!cx_cache_is_late(&self->core, at, now)) {
             pairs[2 * count] = Py_NewRef((PyObject *)entries->at[at].key);
             pairs[2 * count + 1] = Py_NewRef((PyObject *)entries->at[at].value);
             count++;
@@ -419,7 +426,8 @@ cxb_cache_stats(CacheObject *self, PyObject *unused)
         return PyErr_NoMemory();
     }
     const struct cx_cache *core = &self->core;
-    unsigned long long hits = core->hits, misses = core->misses, refused = core->refused;
+    unsigned long long hits = cxb_cache_hits(self), misses = cxb_cache_misses(self);
+    unsigned long long refused = core->refused;
     unsigned long long left[CX_CAUSES];
     for (int i = 0; i < CX_CAUSES; i++) {
         left[i] = core->left[i];
@@ -427,10 +435,12 @@ cxb_cache_stats(CacheObject *self, PyObject *unused)
     unsigned long size = core->entries.count;
     int64_t weight = core->weight, maxsize = core->maxsize, max_weight = core->max_weight;
     cx_cache_release(&self->core);
-    PyObject *args =
-        Py_BuildValue("KKKKKKKKkNLN", hits, misses, left[CX_SIZE], left[CX_EXPIRED],
-                      left[CX_REPLACED], left[CX_EXPLICIT], left[CX_CLEARED], refused, size,
-                      cxb_cache_bound_get(maxsize), weight, cxb_cache_bound_get(max_weight));
+    PyObject *args = Py_BuildValue(
+        "KKKKKKKKkNLNKKd", hits, misses, left[CX_SIZE], left[CX_EXPIRED], left[CX_REPLACED],
+        left[CX_EXPLICIT], left[CX_CLEARED], refused, size, cxb_cache_bound_get(maxsize), weight,
+        cxb_cache_bound_get(max_weight), (unsigned long long)cx_load_relaxed(&self->loads),
+        (unsigned long long)cx_load_relaxed(&self->load_failures),
+        (double)cx_load_relaxed(&self->load_ns) / 1e9);
     PyObject *stats = args == NULL ? NULL : PyObject_CallObject(make, args);
     Py_XDECREF(args);
     return stats;

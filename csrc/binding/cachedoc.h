@@ -82,6 +82,17 @@ Replace the value by ``fn(value)``, and store ``fn(default)`` for a missing key;
 \n\
 `fn` runs outside of all locks, and again if another thread has changed the entry meanwhile, so it must\n\
 have no other effect.");
+PyDoc_STRVAR(get_or_load_doc, "get_or_load($self, /, key, loader, *, timeout=None)\n--\n\n\
+The value; if there is none, what ``loader(key)`` returns, which is kept. A use.\n\
+\n\
+One call for a key, however many threads and tasks ask; the others wait for it. Its Exception reaches\n\
+all of them and nothing is kept; if it is killed, one of those who wait calls. Who is inside the load of\n\
+a key, or whose wait would close a circle of loads, calls `loader` at once and keeps nothing. A key that\n\
+is removed or set while it is loaded is not kept. `timeout`, in seconds, bounds the wait for the call of\n\
+another, and raises TimeoutError; that call goes on.");
+PyDoc_STRVAR(get_or_load_async_doc,
+             "get_or_load_async($self, /, key, loader, *, timeout=None)\n--\n\n\
+`get_or_load` for tasks: ``await loader(key)``. Tasks of any loops share one call.");
 PyDoc_STRVAR(get_many_doc, "get_many($self, keys, /)\n--\n\n\
 A dict of those keys that are there; each a use.");
 PyDoc_STRVAR(set_many_doc, "set_many($self, /, items, *, ttl=None, tti=None)\n--\n\n\

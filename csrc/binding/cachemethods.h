@@ -3,7 +3,7 @@
 #ifndef CX_BINDING_CACHEMETHODS_H
 #define CX_BINDING_CACHEMETHODS_H
 
-#include "binding/cache.h"
+#include "binding/cacheread.h"
 
 #define CXB_CACHE_METHOD(name) PyObject *cxb_cache_##name(CacheObject *self, PyObject *arg)
 #define CXB_CACHE_CALL(name)                                                                       \

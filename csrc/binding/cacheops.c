@@ -182,7 +182,7 @@ cxb_cache_ttl(CacheObject *self, PyObject *key)
     }
     int status = cxb_cache_enter(self, &probe, now, &at);
     if (status == CX_OK && self->core.entries.at[at].is_timed) {
-        left = self->core.entries.when[at].deadline - now;
+        left = cx_load_relaxed(&self->core.entries.when[at].deadline) - now;
     }
     if (status >= 0) {
         cx_cache_release(&self->core);

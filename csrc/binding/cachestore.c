@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "binding/cache.h"
+#include "binding/cacheload.h"
+#include "binding/cacheread.h"
 
 int
 cxb_cache_enter_fresh(CacheObject *self, struct cxb_probe *probe, int64_t now, uint32_t *at,
@@ -49,53 +50,28 @@ cxb_cache_bury(CacheObject *self, struct cx_dead *dead, PyObject *key, PyObject 
     if (error != NULL) {
         cxb_error_put_back(error);
     }
+    if (CX_UNLIKELY(cx_cache_is_due(&self->core))) {
+        cxb_cache_settle(self);
+    }
 }
 
 /* --- one entry ----------------------------------------------------------------------------------- */
 
-static PyObject *
-find(CacheObject *self, PyObject *key, bool is_use)
+/* Before anything is removed: of one key, or, NULL, of all.  0, or -1 with an exception. */
+static int
+forget_loads(CacheObject *self, PyObject *key)
 {
-    struct cxb_probe probe;
-    PyObject *value = NULL;
-    int64_t now;
-    uint32_t at;
-    if (cxb_probe_init(&probe, key) < 0 || cxb_cache_now(self, &now) < 0) {
-        return NULL;
-    }
-    int status = cxb_cache_enter(self, &probe, now, &at);
-    if (CX_LIKELY(status == CX_OK)) {
-        value = Py_NewRef((PyObject *)self->core.entries.at[at].value); /* LP */
-        if (is_use) {
-            cx_cache_hit(&self->core, at, now);
-            self->core.hits++;
-        }
-        cx_cache_release(&self->core);
-    }
-    else if (status >= 0) {
-        struct cx_dead dead;
-        dead.count = 0;
-        if (status == CX_TIMEOUT) {
-            cx_cache_remove(&self->core, at, CX_EXPIRED, &dead);
-        }
-        self->core.misses += is_use;
-        cx_cache_release(&self->core);
-        cxb_cache_bury(self, &dead, NULL, NULL);
-    }
-    cxb_probe_fini(&probe);
-    return value;
+    SingleFlightObject *flights = cx_load_acquire((SingleFlightObject **)&self->flights);
+    return flights == NULL                        ? 0
+           : key == NULL                          ? cxb_flights_forget_all(flights)
+           : cxb_flights_forget(flights, key) < 0 ? -1
+                                                  : 0;
 }
 
-PyObject *
-cxb_cache_use(CacheObject *self, PyObject *key)
+int
+cxb_cache_forget_loads(CacheObject *self)
 {
-    return find(self, key, true);
-}
-
-PyObject *
-cxb_cache_look(CacheObject *self, PyObject *key)
-{
-    return find(self, key, false);
+    return forget_loads(self, NULL);
 }
 
 PyObject *
@@ -107,7 +83,8 @@ cxb_cache_take_out(CacheObject *self, PyObject *key)
     PyObject *value = NULL;
     int64_t now;
     uint32_t at;
-    if (cxb_probe_init(&probe, key) < 0 || cxb_cache_now(self, &now) < 0) {
+    if (forget_loads(self, key) < 0 || cxb_probe_init(&probe, key) < 0 ||
+        cxb_cache_now(self, &now) < 0) {
         return NULL;
     }
     int status = cxb_cache_enter_fresh(self, &probe, now, &at, &dead);
@@ -191,6 +168,9 @@ is_wanted(CacheObject *self, struct cxb_store *how, int status, uint32_t at, int
         how->found = Py_NewRef(present);
         cx_cache_hit(&self->core, at, now);
     }
+    if (how->unless != NULL && cx_load_acquire(how->unless)) {
+        return false;
+    }
     return how->when == CXB_ALWAYS || (how->when == CXB_IF_ABSENT && present == NULL) ||
            (how->when == CXB_IF_SAME && present == how->expected);
 }
@@ -268,6 +248,7 @@ int
 cxb_cache_empty(CacheObject *self, bool told)
 {
     struct cx_growth out;
+    told = told && self->on_evict != NULL;
     cx_entries_plan_empty(&out);
     if (!cx_growth_allocate(&out)) {
         return -1;
@@ -278,14 +259,13 @@ cxb_cache_empty(CacheObject *self, bool told)
     }
     cx_cache_swap(&self->core, &out);
     cx_cache_release(&self->core);
-    for (uint32_t i = 0; i < out.arrays.used; i++) {
-        const struct cx_entry *entry = &out.arrays.at[i];
-        if (entry->key != NULL && told && self->on_evict != NULL) {
-            tell(self, entry->key, entry->value, CX_CLEARED);
-        }
-        Py_XDECREF((PyObject *)entry->key);
-        Py_XDECREF((PyObject *)entry->value);
+    const struct cx_entries *full = &out.arrays;
+    for (uint32_t at = 0; told && (at = cx_entries_next(full, at)) != CX_NONE; at++) {
+        tell(self, full->at[at].key, full->at[at].value, CX_CLEARED);
     }
-    cx_growth_free(&out);
+    if (!cxb_cache_retire(self, &out)) {
+        cxb_entries_drop(full);
+        cx_growth_free(&out);
+    }
     return 0;
 }

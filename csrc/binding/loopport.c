@@ -115,8 +115,8 @@ abandon(struct cx_port *port)
     cxb_error_put_back(error);
 }
 
-static void
-drain(struct cxb_state *state, struct cx_port *port)
+void
+cxb_port_drain(struct cxb_state *state, struct cx_port *port)
 {
     bool more;
     struct cx_waiter *waiter = cx_port_take(port, DRAIN_AT_ONCE, &more);
@@ -137,7 +137,7 @@ token_call(TokenObject *self, PyObject *args, PyObject *kwargs)
     (void)kwargs;
     if (!self->called) {
         self->called = true;
-        drain(self->state, self->port);
+        cxb_port_drain(self->state, self->port);
     }
     Py_RETURN_NONE;
 }
@@ -381,7 +381,7 @@ reader_call(ReaderObject *self, PyObject *args, PyObject *kwargs)
     uint64_t count;
     ssize_t got = read(self->face->port->event_fd, &count, sizeof count);
     (void)got; /* nothing to read: another drain was faster */
-    drain(self->face->state, self->face->port);
+    cxb_port_drain(self->face->state, self->face->port);
     Py_RETURN_NONE;
 }
 

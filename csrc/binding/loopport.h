@@ -32,6 +32,7 @@ typedef struct {
     PyObject *key; /* in the table */
     PyObject *weakrefs;
     bool unwatchable; /* the loop would not watch a descriptor */
+    void *mpwatch;    /* borrowed: what it watches of other processes (binding/mpwatch.h) */
 } LoopPortObject;
 
 /* A new reference to the loop that runs in this thread or None; NULL with an error.  Does not
@@ -54,6 +55,9 @@ void cxb_port_shortcut(struct cxb_state *state, struct cx_wakes *wakes);
 /* The tp_traverse of whatever has a wait list: a task that waits there is held by it, through the
  * loop future that the list's waiter owns, as asyncio.Queue holds its getters.  Takes no lock. */
 int cxb_visit_waiters(const struct cx_waitlist *list, visitproc visit, void *arg);
+
+/* In the loop's thread, by a callback of the loop: resolves what the port holds. */
+void cxb_port_drain(struct cxb_state *state, struct cx_port *port);
 
 /* Tells the loop to come and drain; if it cannot be told, gives everything back. */
 void cxb_port_tell(struct cxb_state *state, struct cx_port *port);

@@ -142,11 +142,11 @@ lrucache_cache_clear(LruCache *self, PyObject *unused)
 
 /* Either of the two that take a call's arguments. */
 static PyObject *
-ask_for(LruCache *self, int (*question)(LruCache *, const struct cxb_probe *),
+ask_for(LruCache *self, int (*question)(LruCache *, const struct cxb_callkey *),
         PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    struct cxb_probe probe;
-    if (cxb_probe_init(&probe, self->is_typed, args, nargs, kwnames) < 0) {
+    struct cxb_callkey probe;
+    if (cxb_callkey_init(&probe, self->is_typed, args, nargs, kwnames) < 0) {
         return NULL;
     }
     int answer = question(self, &probe);

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "binding/lrucachekey.h"
 #include "binding/lrucachelimbo.h"
 
 /* --- looking up ------------------------------------------------------------------------------- */
@@ -32,7 +31,7 @@ leave(LruCache *self, enum place place)
 
 /* Most keys that are the same are made of the same objects. */
 static inline enum cxb_sameness
-compare(const struct cxb_item *item, const struct cxb_probe *probe)
+compare(const struct cxb_item *item, const struct cxb_callkey *probe)
 {
     uint32_t i = 0;
     while (i < probe->count && item->key[i] == probe->args[i]) {
@@ -45,7 +44,7 @@ compare(const struct cxb_item *item, const struct cxb_probe *probe)
 
 /* The first item from `entry` on that is the probe's, or may be: then *is_sure is false. */
 static inline struct cxb_item *
-scan(struct cx_lru_entry *entry, const struct cxb_probe *probe, bool *is_sure)
+scan(struct cx_lru_entry *entry, const struct cxb_callkey *probe, bool *is_sure)
 {
     *is_sure = true;
     for (; entry != NULL; entry = cx_lru_next(entry)) {
@@ -64,7 +63,7 @@ scan(struct cx_lru_entry *entry, const struct cxb_probe *probe, bool *is_sure)
 /* Goes on where `item` may be the one: asks its __eq__ outside, then looks whether it is still there.
  * As in a dict, an __eq__ that takes the entry away makes the look-up start over. */
 static enum found
-ask(LruCache *self, const struct cxb_probe *probe, enum place place, struct cxb_item **found)
+ask(LruCache *self, const struct cxb_callkey *probe, enum place place, struct cxb_item **found)
 {
     struct cxb_item *item = *found;
     bool is_sure = false;
@@ -97,7 +96,7 @@ ask(LruCache *self, const struct cxb_probe *probe, enum place place, struct cxb_
 
 /* FOUND and ABSENT are answered inside `place`; FAILED outside. */
 static inline enum found
-look(LruCache *self, const struct cxb_probe *probe, enum place place, struct cxb_item **found)
+look(LruCache *self, const struct cxb_callkey *probe, enum place place, struct cxb_item **found)
 {
     for (;;) {
         bool is_sure;
@@ -168,7 +167,7 @@ make_room(LruCache *self)
 /* As functools: where the key has come in the meantime, a bounded cache keeps what it has and an
  * unbounded one takes the new value. */
 static int
-store(LruCache *self, const struct cxb_probe *probe, PyObject *value)
+store(LruCache *self, const struct cxb_callkey *probe, PyObject *value)
 {
     struct cxb_removed removed = {NULL};
     struct cxb_item *item = cxb_item_new(probe, value), *known;
@@ -245,7 +244,7 @@ call_function(LruCache *self, PyObject *const *args, size_t nargsf, PyObject *kw
 }
 
 static CX_NOINLINE PyObject *
-miss(LruCache *self, const struct cxb_probe *probe, size_t nargsf)
+miss(LruCache *self, const struct cxb_callkey *probe, size_t nargsf)
 {
     PyObject *result = call_function(self, probe->args, nargsf, probe->kwnames);
     if (CX_LIKELY(result != NULL) && CX_UNLIKELY(store(self, probe, result) < 0)) {
@@ -255,7 +254,7 @@ miss(LruCache *self, const struct cxb_probe *probe, size_t nargsf)
 }
 
 static inline PyObject *
-call(LruCache *self, const struct cxb_probe *probe, size_t nargsf)
+call(LruCache *self, const struct cxb_callkey *probe, size_t nargsf)
 {
     struct cxb_item *item;
     cx_tally_arrive(&self->tally);
@@ -275,25 +274,25 @@ static PyObject *
 call_any(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
     LruCache *self = (LruCache *)callable;
-    struct cxb_probe probe;
-    if (cxb_probe_init(&probe, self->is_typed, args, PyVectorcall_NARGS(nargsf), kwnames) < 0) {
+    struct cxb_callkey probe;
+    if (cxb_callkey_init(&probe, self->is_typed, args, PyVectorcall_NARGS(nargsf), kwnames) < 0) {
         return NULL;
     }
     return call(self, &probe, nargsf);
 }
 
-/* The usual calls: what cxb_probe_init does, without a call of it. */
+/* The usual calls: what cxb_callkey_init does, without a call of it. */
 static inline int
-init_usual(struct cxb_probe *probe, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+init_usual(struct cxb_callkey *probe, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     Py_ssize_t nkw = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
     PyObject *only = nargs + nkw == 1 && nkw == 0 ? args[0] : NULL;
     if (CX_UNLIKELY(nargs + nkw > 8 || (nkw == 0) != (kwnames == NULL) ||
                     (only != NULL && PyLong_CheckExact(only)))) {
-        return cxb_probe_init(probe, false, args, nargs, kwnames);
+        return cxb_callkey_init(probe, false, args, nargs, kwnames);
     }
-    *probe =
-        (struct cxb_probe){0, CXB_SHAPE(nargs, nkw), args, kwnames, (uint32_t)(nargs + nkw), false};
+    *probe = (struct cxb_callkey){0,       CXB_SHAPE(nargs, nkw),   args,
+                                  kwnames, (uint32_t)(nargs + nkw), false};
     if (only != NULL && PyUnicode_CheckExact(only)) {
         Py_hash_t hash = cxb_argument_hash(only);
         probe->shape = CXB_SHAPE_STR;
@@ -321,7 +320,7 @@ static PyObject *
 call_untyped(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
     LruCache *self = (LruCache *)callable;
-    struct cxb_probe probe;
+    struct cxb_callkey probe;
     if (CX_LIKELY(kwnames == NULL && PyVectorcall_NARGS(nargsf) == 1)) {
         PyObject *key = args[0];
         if (PyLong_CheckExact(key) && CX_LIKELY(cxb_int_is_compact(key))) {
@@ -337,7 +336,7 @@ call_untyped(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject 
                 }
             }
             cx_rcu_exit();
-            probe = (struct cxb_probe){hash, CXB_SHAPE_INT, args, NULL, 1, false};
+            probe = (struct cxb_callkey){hash, CXB_SHAPE_INT, args, NULL, 1, false};
             return CX_LIKELY(!cx_lru_may_have_missed(&self->lru, moves))
                        ? miss(self, &probe, nargsf)
                        : call(self, &probe, nargsf);
@@ -367,7 +366,7 @@ cxb_lrucache_vectorcall(size_t capacity, bool is_typed)
 /* --- what functools has not ------------------------------------------------------------------- */
 
 int
-cxb_lrucache_contains(LruCache *self, const struct cxb_probe *probe)
+cxb_lrucache_contains(LruCache *self, const struct cxb_callkey *probe)
 {
     struct cxb_item *item;
     cx_tally_arrive(&self->tally);
@@ -380,7 +379,7 @@ cxb_lrucache_contains(LruCache *self, const struct cxb_probe *probe)
 }
 
 int
-cxb_lrucache_invalidate(LruCache *self, const struct cxb_probe *probe)
+cxb_lrucache_invalidate(LruCache *self, const struct cxb_callkey *probe)
 {
     struct cxb_removed removed = {NULL};
     struct cxb_item *item;

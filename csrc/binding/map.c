@@ -14,24 +14,23 @@
 /* --- the hooks of the core ---------------------------------------------------------------------- */
 
 static void
-retain(void *value)
+retain(void *object)
 {
-    cxb_value_retain(value);
+    Py_INCREF((PyObject *)object);
 }
 
 static void
-drop(void *value)
+drop(void *object)
 {
-    cxb_value_drop(value);
+    Py_DECREF((PyObject *)object);
 }
 
 /* Where it counts, without a GIL, these are immortal. */
 static uint32_t
-weigh(void *value)
+weigh(void *object)
 {
-    bool is_free =
-        cxb_value_is_int(value) || value == Py_None || value == Py_True || value == Py_False;
-    return is_free ? 0 : cxb_weight(value);
+    bool is_free = object == Py_None || object == Py_True || object == Py_False;
+    return is_free ? 0 : cxb_weight(object);
 }
 
 static const struct cx_map_hooks hooks = {PyMem_Malloc, PyMem_Free, retain, drop, weigh};
@@ -108,7 +107,7 @@ static int
 visit_one(void *object, void *arg)
 {
     const struct visitor *visitor = arg;
-    return cxb_value_is_int(object) ? 0 : visitor->visit((PyObject *)object, visitor->arg);
+    return visitor->visit((PyObject *)object, visitor->arg);
 }
 
 /* No lock: nobody else runs Python code now, and the core is whole whenever Python code can run. */

@@ -19,17 +19,22 @@ typedef struct {
     struct cxb_state *state;
     struct cx_counter hits, misses; /* without cells unless asked for */
     uint64_t cursor;                /* atomic; where popitem looks next */
-    PyObject *flights;              /* atomic; a MapObject: calls of factories that are under way */
-    uint32_t flights_generation;    /* atomic; the process they are of */
+    PyObject *flights; /* atomic; a SingleFlight of calls of factories, made by the first */
     PyObject *weakrefs;
 } MapObject;
 
-/* A value is an object, or since the last `add` an int of 63 bits in the place of its address, with the
- * lowest bit set: threads that count then write neither an object nor its reference count. */
+/* A value is an object, or since the last `add` an int of 63 bits as a word (core/mapword.h): threads that
+ * count then take no guard and write neither an object nor its reference count. */
 static inline bool
 cxb_value_is_int(const void *value)
 {
-    return ((uintptr_t)value & 1) != 0;
+    return cx_map_is_word(value);
+}
+
+static inline void *
+cxb_value_of_int(int64_t n)
+{
+    return (void *)((uintptr_t)n << 1 | 1);
 }
 
 static inline int64_t

@@ -199,13 +199,14 @@ is_expected(void *there, PyObject *expected)
            overflow == 0;
 }
 
-/* Under the guard, with op->node known: 1 done, 0 not as wanted, -1 a node is wanted first.  *before is
- * retained if it is asked for. */
+#define CHANGED 2
+
+/* Under the guard, with op->node known and its value `there`: 1 done, 0 not as wanted, -1 a node is wanted
+ * first, CHANGED the value is another by now. */
 static inline int
-change(struct cx_map_op *op, PyObject *key, enum cxb_want want, PyObject *expected, PyObject *value,
-       void **before)
+change_from(struct cx_map_op *op, void *there, PyObject *key, enum cxb_want want,
+            PyObject *expected, PyObject *value)
 {
-    void *there = op->node == NULL ? NULL : cx_load_relaxed(&op->node->value);
     bool is_wanted = want == CXB_ANYTHING  ? true
                      : want == CXB_NOTHING ? there == NULL
                      : want == CXB_ENTRY   ? there != NULL
@@ -221,23 +222,40 @@ change(struct cx_map_op *op, PyObject *key, enum cxb_want want, PyObject *expect
             return -1;
         }
     }
-    if (before != NULL) {
-        cxb_value_retain(there);
-        *before = there;
-    }
     if (!is_wanted) {
         return 0;
     }
     if (there != NULL && value != NULL) {
-        cx_map_replace(op, Py_NewRef(value));
+        if (!cx_map_replace(op, there, value)) {
+            return CHANGED;
+        }
+        Py_INCREF(value);
     }
     else if (there != NULL) {
-        cx_map_remove(op);
+        return cx_map_remove(op, there) ? 1 : CHANGED;
     }
     else if (value != NULL) {
         cx_map_insert(op, Py_NewRef(key), Py_NewRef(value));
     }
     return 1;
+}
+
+/* *before is retained if it is asked for. */
+static inline int
+change(struct cx_map_op *op, PyObject *key, enum cxb_want want, PyObject *expected, PyObject *value,
+       void **before)
+{
+    void *there;
+    int done;
+    do {
+        there = op->node == NULL ? NULL : cx_load_relaxed(&op->node->value);
+        if (before != NULL) {
+            cxb_value_retain(there); /* nothing to take back if it is a word, which alone changes */
+            *before = there;
+        }
+        done = change_from(op, there, key, want, expected, value);
+    } while (CX_UNLIKELY(done == CHANGED));
+    return done;
 }
 
 /* With an exception set. */
@@ -330,32 +348,66 @@ int_of(void *value, long long *n)
     return overflow == 0;
 }
 
+/* The word of a sum, if it fits into one. */
+static inline bool
+sum_of(void *there, long long change_by, long long *n, void **word)
+{
+    bool fits = int_of(there, n) && !__builtin_add_overflow(*n, change_by, n) &&
+                *n <= INTPTR_MAX / 2 && *n >= INTPTR_MIN / 2;
+    *word = fits ? cxb_value_of_int(*n) : NULL;
+    return fits;
+}
+
+/* Whether it was there as a word, which is another now. */
+static inline bool
+add_to_word(MapObject *self, PyObject *key, uint64_t hash, long long change_by, long long *n)
+{
+    struct cx_map_pins none = {.room = 0};
+    bool is_done = false;
+    cx_rcu_enter();
+    struct cx_map_node *node = cx_map_find_node(&self->core, hash, key, cxb_same, &none);
+    void *there = node == NULL ? NULL : cx_load_acquire(&node->value), *word;
+    while (!is_done && cx_map_is_word(there) && sum_of(there, change_by, n, &word)) {
+        is_done = cx_map_swap(&self->core, node, &there, word);
+    }
+    cx_rcu_exit();
+    return is_done;
+}
+
+/* The same under the guard, and for one that is an object as yet. */
+static CX_COLD bool
+add_under_guard(MapObject *self, PyObject *key, uint64_t hash, long long change_by, long long *n)
+{
+    struct cx_map_pins none = {.room = 0};
+    struct cx_map_op op = {.map = &self->core, .hash = hash};
+    bool is_done = false;
+    if (!cx_map_begin(&op)) {
+        return false;
+    }
+    if (cx_map_seek(&op, key, cxb_same, &none) && op.node != NULL) {
+        void *there, *word;
+        do {
+            there = cx_load_relaxed(&op.node->value);
+        } while (sum_of(there, change_by, n, &word) &&
+                 !(is_done = cx_map_replace(&op, there, word)));
+    }
+    cx_map_leave(&op);
+    cx_map_settle(&op);
+    return is_done;
+}
+
 int
 cxb_map_add_int(MapObject *self, PyObject *key, PyObject *delta, PyObject **sum)
 {
-    struct cx_map_pins none = {.room = 0};
-    struct cx_map_op op = {.map = &self->core};
-    long long n = 0, change_by;
-    bool is_simple = false;
+    long long n, change_by;
     Py_hash_t hash = cxb_hash(key);
     if (CX_UNLIKELY(hash == -1)) {
         return -1;
     }
-    op.hash = cxb_spread(hash);
-    if (!int_of(delta, &change_by) || !cx_map_begin(&op)) {
-        return 0;
-    }
-    if (cx_map_seek(&op, key, cxb_same, &none) && op.node != NULL) {
-        is_simple = int_of(cx_load_relaxed(&op.node->value), &n) &&
-                    !__builtin_add_overflow(n, change_by, &n) && n <= INTPTR_MAX / 2 &&
-                    n >= INTPTR_MIN / 2;
-        if (is_simple) {
-            cx_map_replace(&op, (void *)((uintptr_t)n << 1 | 1));
-        }
-    }
-    cx_map_leave(&op);
-    cx_map_settle(&op);
-    if (!is_simple) {
+    uint64_t spread = cxb_spread(hash);
+    if (!int_of(delta, &change_by) ||
+        (CX_UNLIKELY(!add_to_word(self, key, spread, change_by, &n)) &&
+         !add_under_guard(self, key, spread, change_by, &n))) {
         return 0;
     }
     *sum = PyLong_FromLongLong(n);

@@ -59,9 +59,7 @@ cxb_map_exec(PyObject *module)
 {
     struct cxb_state *state = cxb_state_of_module(module);
     state->missing = state->missing_type->tp_alloc(state->missing_type, 0);
-    state->flight_waits = PyDict_New();
-    if (state->missing == NULL || state->flight_waits == NULL ||
-        PyModule_AddObjectRef(module, "MISSING", state->missing) < 0) {
+    if (state->missing == NULL || PyModule_AddObjectRef(module, "MISSING", state->missing) < 0) {
         return -1;
     }
     return cxb_add_methods(state->map_type, cxb_map_methods, NULL) < 0 ||

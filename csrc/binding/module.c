@@ -24,8 +24,11 @@ static struct type_entry type_table[] = {
     ENTRY(cache, true),        ENTRY(cacheiter, false),  ENTRY(counter, true),
     ENTRY(segment, true),      ENTRY(block, true),       ENTRY(mplock, true),
     ENTRY(mpevent, true),      ENTRY(mpline, true),      ENTRY(mpqueue, true),
-    ENTRY(map, true),          ENTRY(mapset, true),      ENTRY(mapiter, false),
-    ENTRY(missing, false),     ENTRY(lrucache, true),    ENTRY(prochub, true),
+    ENTRY(mpwatch, false),     ENTRY(map, true),         ENTRY(mapset, true),
+    ENTRY(mapiter, false),     ENTRY(missing, false),    ENTRY(lrucache, true),
+    ENTRY(lead, false),        ENTRY(flight, false),     ENTRY(trip, false),
+    ENTRY(singleflight, true), ENTRY(done, false),       ENTRY(callkey, false),
+    ENTRY(entry, true),        ENTRY(cached, true),      ENTRY(prochub, true),
     ENTRY(worklink, true),     ENTRY(procworker, true),  ENTRY(procexecutor, true),
 #undef ENTRY
 };
@@ -228,6 +231,7 @@ module_exec(PyObject *module)
         cxb_add_methods(state->mplock_type, cxb_mplock_methods, NULL) < 0 ||
         cxb_add_methods(state->mpevent_type, cxb_mpevent_methods, NULL) < 0 ||
         cxb_add_methods(state->mpqueue_type, cxb_mpqueue_methods, NULL) < 0 ||
+        cxb_add_methods(state->mpqueue_type, cxb_mpqueue_async_methods, NULL) < 0 ||
         cxb_map_exec(module) < 0 || cxb_capi_exec(module) < 0) {
         return -1;
     }
@@ -273,7 +277,11 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->cache_info);
     Py_VISIT(state->ports);
     Py_VISIT(state->missing);
-    Py_VISIT(state->flight_waits);
+    Py_VISIT(state->flight_context);
+    Py_VISIT(state->flight_result);
+    Py_VISIT(state->flight_do);
+    Py_VISIT(state->flight_stats);
+    Py_VISIT(state->cache_load);
     return 0;
 }
 
@@ -316,7 +324,11 @@ module_clear(PyObject *module)
     Py_CLEAR(state->cache_info);
     Py_CLEAR(state->ports);
     Py_CLEAR(state->missing);
-    Py_CLEAR(state->flight_waits);
+    Py_CLEAR(state->flight_context);
+    Py_CLEAR(state->flight_result);
+    Py_CLEAR(state->flight_do);
+    Py_CLEAR(state->flight_stats);
+    Py_CLEAR(state->cache_load);
     return 0;
 }
 

@@ -10,6 +10,17 @@
 
 #include "binding/names.h"
 #include "core/atomic.h"
+#include "core/lock.h"
+
+/* Who waits for which call: binding/flight.h. */
+#define CXB_FLIGHT_LISTS 64
+struct cxb_flight_wait;
+struct cxb_flight_waits {
+    struct cx_guard guard;
+    uint32_t generation;
+    uint64_t searches;
+    struct cxb_flight_wait *inside, *outside[CXB_FLIGHT_LISTS];
+};
 
 struct cxb_state {
     struct cxb_names names; /* they last until the module goes */
@@ -44,11 +55,20 @@ struct cxb_state {
     PyTypeObject *mpevent_type;
     PyTypeObject *mpline_type;
     PyTypeObject *mpqueue_type;
+    PyTypeObject *mpwatch_type;
     PyTypeObject *map_type;
     PyTypeObject *mapset_type;
     PyTypeObject *mapiter_type;
     PyTypeObject *missing_type;
     PyTypeObject *lrucache_type;
+    PyTypeObject *lead_type;
+    PyTypeObject *flight_type;
+    PyTypeObject *trip_type;
+    PyTypeObject *singleflight_type;
+    PyTypeObject *done_type;
+    PyTypeObject *callkey_type;
+    PyTypeObject *entry_type;
+    PyTypeObject *cached_type;
     PyTypeObject *prochub_type;
     PyTypeObject *worklink_type;
     PyTypeObject *procworker_type;
@@ -58,7 +78,7 @@ struct cxb_state {
     PyObject *OwnerDied, *SegmentDamaged;          /* made here */
     PyObject *std_queue, *std_lifo, *std_priority; /* queue.Queue and its subclasses */
     PyObject *missing;                             /* concx.map.MISSING */
-    PyObject *flight_waits; /* thread -> the flight that it waits for; binding/mapflight.c */
+    struct cxb_flight_waits flights;
     /* filled on first use */
     PyObject *queue_compat;                        /* module concx._queue_compat */
     PyObject *queue_stats;                         /* concx.queue.QueueStats */
@@ -73,9 +93,13 @@ struct cxb_state {
     PyObject *cache_watch;                                          /* concx._expiry.watch */
     PyObject *pickle_dumps, *pickle_loads;                          /* of pickle */
     PyObject *forking_dumps;                                        /* concx._shm.dumps */
-    PyObject *payload_dump;                                         /* concx._payload.dump */
+    PyObject *payload_dump;                                         /* concx._pickled.dump */
     PyObject *cache_info;                                           /* functools._CacheInfo */
-    PyObject *ports; /* id of a loop -> weak reference to its LoopPort */
+    PyObject *flight_context;            /* a ContextVar: the innermost lead of a context */
+    PyObject *flight_result, *flight_do; /* concx._load.Result, its do_async */
+    PyObject *flight_stats;              /* concx._load.SingleFlightStats */
+    PyObject *cache_load;                /* concx._load.get_or_load_async */
+    PyObject *ports;                     /* id of a loop -> weak reference to its LoopPort */
 };
 
 extern struct PyModuleDef cxb_module_def;
@@ -99,16 +123,19 @@ extern PyType_Spec cxb_await_spec, cxb_loopport_spec, cxb_token_spec, cxb_reader
     cxb_atomicint_spec, cxb_atomicfloat_spec, cxb_atomicflag_spec, cxb_atomicref_spec,
     cxb_counter_spec, cxb_cache_spec, cxb_cacheiter_spec, cxb_lrucache_spec, cxb_segment_spec,
     cxb_block_spec, cxb_mplock_spec, cxb_mpevent_spec, cxb_mpline_spec, cxb_mpqueue_spec,
-    cxb_map_spec, cxb_mapset_spec, cxb_mapiter_spec, cxb_missing_spec, cxb_prochub_spec,
-    cxb_worklink_spec, cxb_procworker_spec, cxb_procexecutor_spec;
+    cxb_mpwatch_spec, cxb_map_spec, cxb_mapset_spec, cxb_mapiter_spec, cxb_missing_spec,
+    cxb_lead_spec, cxb_flight_spec, cxb_trip_spec, cxb_singleflight_spec, cxb_done_spec,
+    cxb_callkey_spec, cxb_entry_spec, cxb_cached_spec, cxb_prochub_spec, cxb_worklink_spec,
+    cxb_procworker_spec, cxb_procexecutor_spec;
 
 /* Puts the methods of a table on a type as its own, but for those named in `without`: 0 or -1. */
 int cxb_add_methods(PyTypeObject *type, PyMethodDef *table, const char *const *without);
 
 /* What bind_methods puts on the final classes of a family. */
 extern PyMethodDef cxb_queue_methods[], cxb_future_methods[], cxb_executor_methods[],
-    cxb_mplock_methods[], cxb_mpevent_methods[], cxb_mpqueue_methods[], cxb_map_methods[],
-    cxb_map_compound[], cxb_set_methods[], cxb_procexecutor_methods[], cxb_hub_job_methods[];
+    cxb_mplock_methods[], cxb_mpevent_methods[], cxb_mpqueue_methods[], cxb_mpqueue_async_methods[],
+    cxb_map_methods[], cxb_map_compound[], cxb_set_methods[], cxb_procexecutor_methods[],
+    cxb_hub_job_methods[];
 
 /* Adds the methods of the queue family; binding/queuemethods.c. */
 int cxb_queue_exec(PyObject *module);

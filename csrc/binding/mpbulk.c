@@ -67,6 +67,22 @@ cxb_mpqueue_put_many(MpQueueObject *self, PyObject *const *args, Py_ssize_t narg
     return result;
 }
 
+PyObject *
+cxb_mpqueue_dumps_all(MpQueueObject *self, PyObject *items)
+{
+    PyObject *pickles = PyList_New(0);
+    for (Py_ssize_t i = 0; pickles != NULL && i < PyList_GET_SIZE(items); i++) {
+        PyObject *item = Py_NewRef(PyList_GET_ITEM(items, i));
+        PyObject *data = cxb_mpqueue_dumps(self->state, item);
+        if (data == NULL || PyList_Append(pickles, data) < 0) {
+            Py_CLEAR(pickles);
+        }
+        Py_DECREF(item);
+        Py_XDECREF(data);
+    }
+    return pickles;
+}
+
 #define BATCH 256 /* messages that are taken at once */
 #define SPACE (UINT64_C(1) << 16)
 
@@ -85,50 +101,46 @@ append_all(MpQueueObject *self, PyObject *list, const struct cx_shmring_message 
     return 0;
 }
 
-/* Takes at most `most` into the list: 0, or -1 with an exception. */
-static int
-take_many(MpQueueObject *self, PyObject *list, Py_ssize_t most, int64_t deadline)
+enum cx_status
+cxb_mpqueue_take_many(MpQueueObject *self, PyObject *list, Py_ssize_t most,
+                      struct cxb_mpqueue_getting *getting)
 {
     struct cx_shmring_message taken[BATCH];
-    struct cxb_mpqueue_getting getting = {.deadline = deadline};
     uint64_t bytes = SPACE, got;
     char *space = PyMem_Malloc(bytes);
-    while (space != NULL && PyList_GET_SIZE(list) < most) {
+    enum cx_status status = CX_OK;
+    while (space != NULL && status == CX_OK && PyList_GET_SIZE(list) < most) {
         Py_ssize_t left = most - PyList_GET_SIZE(list);
-        enum cx_status status =
-            cx_shmring_take(&self->ring, space, bytes, taken, left < BATCH ? (uint64_t)left : BATCH,
-                            &got, &getting.busy);
+        status = cx_shmring_take(&self->ring, space, bytes, taken,
+                                 left < BATCH ? (uint64_t)left : BATCH, &got, &getting->busy);
         if (status == CX_OK) {
-            getting.deadline = 0;
-            if (append_all(self, list, taken, got) < 0) {
-                PyMem_Free(space);
-                return -1;
-            }
-            continue;
+            getting->deadline = 0;
+            status = append_all(self, list, taken, got) < 0 ? CX_INTR : CX_OK;
         }
-        if (status == CX_TOO_BIG) {
+        else if (status == CX_TOO_BIG) {
             PyMem_Free(space);
             bytes = taken[0].length;
             space = PyMem_Malloc(bytes);
-            continue;
+            status = CX_OK;
         }
-        if (PyList_GET_SIZE(list) > 0 && (status == CX_EMPTY || status == CX_CLOSED)) {
+        else if (PyList_GET_SIZE(list) > 0 && (status == CX_EMPTY || status == CX_CLOSED)) {
+            status = CX_OK;
             break;
         }
-        status = cxb_mpqueue_pause(self, status, &getting);
-        if (status != CX_OK) {
-            PyMem_Free(space);
-            (void)cxb_mpqueue_raise(self, status);
-            return -1;
+        else {
+            status = cxb_mpqueue_pause(self, status, getting);
         }
     }
     if (space == NULL) {
         PyErr_NoMemory();
-        return -1;
+        return CX_INTR;
     }
-    cxb_mpqueue_taken(self, &getting);
     PyMem_Free(space);
-    return 0;
+    if (status == CX_OK) {
+        cxb_mpqueue_taken(self, getting);
+    }
+    /* What was taken before somebody was met inside is an answer. */
+    return status == CX_AGAIN && PyList_GET_SIZE(list) > 0 ? CX_OK : status;
 }
 
 PyObject *
@@ -138,15 +150,19 @@ cxb_mpqueue_get_many(MpQueueObject *self, PyObject *const *args, Py_ssize_t narg
     static const struct cxb_signature signature = {
         "get_many", 1, {"max_items", "block", "timeout", NULL}};
     PyObject *out[3] = {NULL};
-    int64_t deadline;
+    struct cxb_mpqueue_getting getting = {.deadline = 0};
     Py_ssize_t most;
     if (cxb_bind(&signature, args, nargs, kwnames, out) < 0 || cxb_mpqueue_open(self) < 0 ||
-        cxb_max_items(out[0], &most) < 0 || cxb_mp_deadline(out[1], out[2], &deadline) < 0) {
+        cxb_max_items(out[0], &most) < 0 ||
+        cxb_mp_deadline(out[1], out[2], &getting.deadline) < 0) {
         return NULL;
     }
     PyObject *list = PyList_New(0);
-    if (list != NULL && take_many(self, list, most, deadline) < 0) {
-        Py_CLEAR(list);
+    enum cx_status status =
+        list == NULL ? CX_INTR : cxb_mpqueue_take_many(self, list, most, &getting);
+    if (status != CX_OK) {
+        Py_XDECREF(list);
+        return status == CX_INTR ? NULL : cxb_mpqueue_raise(self, status);
     }
     return list;
 }
@@ -175,11 +191,15 @@ queue_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (self != NULL) {
         self->state = state;
         self->segment = (SegmentObject *)Py_NewRef(segment);
+        for (int side = 0; side < CXB_SIDES; side++) {
+            cx_turnstile_init(&self->tasks[side]);
+        }
+        int event = self->segment->event;
         if (most_object == Py_None) {
-            cx_shmring_attach(&self->ring, &self->segment->shm);
+            cx_shmring_attach(&self->ring, &self->segment->shm, event);
         }
         else {
-            cx_shmring_create(&self->ring, &self->segment->shm, (uint64_t)most);
+            cx_shmring_create(&self->ring, &self->segment->shm, event, (uint64_t)most);
         }
     }
     return (PyObject *)self;
@@ -190,6 +210,12 @@ queue_traverse(MpQueueObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->segment);
+    for (int side = 0; side < CXB_SIDES; side++) {
+        int stop = cxb_visit_waiters(&self->tasks[side].list, visit, arg);
+        if (stop != 0) {
+            return stop;
+        }
+    }
     return 0;
 }
 
@@ -249,7 +275,7 @@ queue_join(MpQueueObject *self, PyObject *const *args, Py_ssize_t nargs, PyObjec
     static const struct cxb_signature signature = {"join", 0, {"timeout", NULL}};
     PyObject *out[1] = {NULL};
     int64_t deadline;
-    uint32_t *bell = &self->ring.shared->joined;
+    uint32_t *bell = &self->ring.shared->joined.sleepers;
     if (cxb_bind(&signature, args, nargs, kwnames, out) < 0 ||
         cxb_mp_deadline(NULL, out[0], &deadline) < 0) {
         return NULL;
@@ -271,16 +297,39 @@ queue_join(MpQueueObject *self, PyObject *const *args, Py_ssize_t nargs, PyObjec
 }
 
 static PyObject *
-queue_shutdown(MpQueueObject *self, PyObject *unused)
+queue_shutdown(MpQueueObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    (void)unused;
+    static const struct cxb_signature signature = {"shutdown", 0, {"immediate", NULL}};
+    PyObject *out[1] = {NULL};
     struct cx_shmlock_busy busy = {0};
-    while (cx_shmring_close(&self->ring, &busy) == CX_WAIT) {
+    int immediate = cxb_bind(&signature, args, nargs, kwnames, out) < 0 ? -1 : cxb_truth(out[0], 0);
+    if (immediate < 0) {
+        return NULL;
+    }
+    while (cx_shmring_close(&self->ring, immediate, &busy) == CX_WAIT) {
         if (cxb_mpqueue_wait_inside(&busy) < 0) {
             return NULL;
         }
     }
     Py_RETURN_NONE;
+}
+
+static PyObject *
+queue_stats(MpQueueObject *self, PyObject *unused)
+{
+    (void)unused;
+    struct cx_shmring *ring = &self->ring;
+    unsigned long long takes = cx_shmring_takes(ring), puts = cx_shmring_puts(ring);
+    Py_ssize_t tasks = 0;
+    for (int side = 0; side < CXB_SIDES; side++) {
+        cx_turnstile_repair(&self->tasks[side]);
+        tasks += (Py_ssize_t)cx_waitlist_count(&self->tasks[side].list);
+    }
+    return Py_BuildValue("(KKKKKKnO)", (unsigned long long)cx_shmring_len(ring),
+                         (unsigned long long)ring->shared->most, puts, takes,
+                         (unsigned long long)cx_shmring_unfinished(ring),
+                         (unsigned long long)cx_shmring_memory(ring), tasks,
+                         cx_load_acquire(&ring->shared->closed) != 0 ? Py_True : Py_False);
 }
 
 static PyObject *
@@ -309,9 +358,13 @@ static PyMethodDef queue_methods[] = {
     {"_join", CXB_FASTCALL(queue_join),
      DOC("_join($self, timeout=None)\n--\n\nWait until all are finished with; False if not in "
          "time.")},
-    {"shutdown", (PyCFunction)queue_shutdown, METH_NOARGS,
-     DOC("shutdown($self)\n--\n\nLet no process put any more; get() raises queue.ShutDown once the "
-         "queue is empty.")},
+    {"shutdown", CXB_FASTCALL(queue_shutdown),
+     DOC("shutdown($self, immediate=False)\n--\n\nLet no process put any more; get() raises "
+         "queue.ShutDown once the queue is empty, or at once if `immediate`: what is there is then "
+         "dropped and counts as finished with.")},
+    {"_stats", (PyCFunction)queue_stats, METH_NOARGS,
+     DOC("_stats($self)\n--\n\nSize, maxsize, puts, gets, unfinished, bytes of memory, waiting "
+         "tasks, shut down.")},
     {"_segment", (PyCFunction)queue_segment, METH_NOARGS,
      DOC("_segment($self)\n--\n\nWhere it is.")},
     {NULL, NULL, 0, NULL},

@@ -77,6 +77,14 @@ event_wait(EventObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject 
     Py_RETURN_TRUE;
 }
 
+static PyObject *
+event_stats(EventObject *self, PyObject *unused)
+{
+    (void)unused;
+    uint32_t now = cx_load_acquire(self->word) & ~CX_SHM_WAITED;
+    return Py_BuildValue("(OI)", (now & 1) != 0 ? Py_True : Py_False, now >> 1);
+}
+
 PyMethodDef cxb_mpevent_methods[] = {
     {"is_set", (PyCFunction)event_is_set, METH_NOARGS,
      DOC("is_set($self)\n--\n\nWhether it is set.")},
@@ -90,6 +98,8 @@ PyMethodDef cxb_mpevent_methods[] = {
 };
 
 static PyMethodDef event_methods[] = {
+    {"_stats", (PyCFunction)event_stats, METH_NOARGS,
+     DOC("_stats($self)\n--\n\nWhether it is set, and how often it was.")},
     {"_block", cxb_blocked_block, METH_NOARGS, DOC("_block($self)\n--\n\nWhere it is.")},
     {NULL, NULL, 0, NULL},
 };

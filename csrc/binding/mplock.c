@@ -259,6 +259,19 @@ lock_is_zero(LockObject *self, PyObject *unused)
 }
 
 static PyObject *
+lock_stats(LockObject *self, PyObject *unused)
+{
+    (void)unused;
+    uint32_t now = cx_load_acquire(self->word), pid = now & ((1u << CX_OWNER_PID_BITS) - 1);
+    PyObject *contended = (now & CX_SHM_WAITED) != 0 ? Py_True : Py_False;
+    if (self->kind == SEMAPHORE) {
+        return Py_BuildValue("(IIO)", now & ~CX_SHM_WAITED, self->most, contended);
+    }
+    PyObject *owner = pid == 0 ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(pid);
+    return Py_BuildValue("(ONO)", now != 0 ? Py_True : Py_False, owner, contended);
+}
+
+static PyObject *
 lock_semlock(PyObject *self, void *unused)
 {
     (void)unused;
@@ -297,6 +310,8 @@ static PyMethodDef lock_methods[] = {
      DOC("recover($self)\n--\n\nFree the lock if the process that held it has died; tell whether "
          "it had.")},
     {"_block", cxb_blocked_block, METH_NOARGS, DOC("_block($self)\n--\n\nWhere it is.")},
+    {"_stats", (PyCFunction)lock_stats, METH_NOARGS,
+     DOC("_stats($self)\n--\n\nLocked, owner, contended; of a semaphore value, most, contended.")},
     {"_count", (PyCFunction)lock_count, METH_NOARGS,
      DOC("_count($self)\n--\n\nAcquired less released in this process.")},
     {"_is_mine", (PyCFunction)lock_is_mine, METH_NOARGS,

@@ -81,11 +81,12 @@ cxb_mpqueue_loads(struct cxb_state *state, const struct cx_shmring_message *mess
 /* How many bytes are worth leaving the interpreter for. */
 #define LARGE (UINT64_C(1) << 16)
 
-static enum cx_status
-try_put(MpQueueObject *self, const struct cx_shmring_message *messages, uint64_t n, uint64_t *put,
-        struct cx_shmlock_busy *busy)
+enum cx_status
+cxb_mpqueue_try_put(MpQueueObject *self, const struct cx_shmring_message *messages, uint64_t n,
+                    uint64_t *put, struct cx_shmlock_busy *busy)
 {
     enum cx_status status;
+    self->used = true;
     if (n > 8 || messages->length > LARGE) {
         Py_BEGIN_ALLOW_THREADS
         status = cx_shmring_put(&self->ring, messages, n, put, busy);
@@ -99,13 +100,12 @@ int64_t
 cxb_mpqueue_put(MpQueueObject *self, const struct cx_shmring_message *messages, uint64_t n,
                 int64_t deadline)
 {
-    uint32_t *bell = &self->ring.shared->room;
+    uint32_t *bell = &self->ring.shared->room.sleepers;
     struct cx_shmlock_busy busy = {0};
     uint64_t all = 0, put;
     bool rung = false;
-    self->used = true;
     for (;;) {
-        enum cx_status status = try_put(self, messages + all, n - all, &put, &busy);
+        enum cx_status status = cxb_mpqueue_try_put(self, messages + all, n - all, &put, &busy);
         all += put;
         if (status == CX_OK) {
             return (int64_t)all;
@@ -136,26 +136,40 @@ cxb_mpqueue_put(MpQueueObject *self, const struct cx_shmring_message *messages, 
     }
 }
 
-static PyObject *
-put_message(MpQueueObject *self, PyObject *data, uint32_t kind, PyObject *block, PyObject *timeout)
+PyObject *
+cxb_mpqueue_with_message(MpQueueObject *self, PyObject *data, uint32_t kind, void *arg,
+                         PyObject *(*fn)(MpQueueObject *, const struct cx_shmring_message *,
+                                         void *))
 {
     Py_buffer view;
-    int64_t deadline = CX_FOREVER;
-    if ((block != NULL || timeout != NULL) && cxb_mp_deadline(block, timeout, &deadline) < 0) {
-        return NULL;
-    }
     if (PyBytes_CheckExact(data)) {
         struct cx_shmring_message message = {PyBytes_AS_STRING(data),
                                              (uint64_t)PyBytes_GET_SIZE(data), kind};
-        return cxb_mpqueue_put(self, &message, 1, deadline) < 0 ? NULL : Py_NewRef(Py_None);
+        return fn(self, &message, arg);
     }
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         return NULL;
     }
     struct cx_shmring_message message = {view.buf, (uint64_t)view.len, kind};
-    int64_t put = cxb_mpqueue_put(self, &message, 1, deadline);
+    PyObject *result = fn(self, &message, arg);
     PyBuffer_Release(&view);
-    return put < 0 ? NULL : Py_NewRef(Py_None);
+    return result;
+}
+
+static PyObject *
+put_until(MpQueueObject *self, const struct cx_shmring_message *message, void *deadline)
+{
+    return cxb_mpqueue_put(self, message, 1, *(int64_t *)deadline) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+put_message(MpQueueObject *self, PyObject *data, uint32_t kind, PyObject *block, PyObject *timeout)
+{
+    int64_t deadline = CX_FOREVER;
+    if ((block != NULL || timeout != NULL) && cxb_mp_deadline(block, timeout, &deadline) < 0) {
+        return NULL;
+    }
+    return cxb_mpqueue_with_message(self, data, kind, &deadline, put_until);
 }
 
 static PyObject *
@@ -205,9 +219,19 @@ queue_put_bytes(MpQueueObject *self, PyObject *const *args, Py_ssize_t nargs, Py
 enum cx_status
 cxb_mpqueue_pause(MpQueueObject *self, enum cx_status status, struct cxb_mpqueue_getting *getting)
 {
-    uint32_t *bell = &self->ring.shared->items;
+    uint32_t *bell = &self->ring.shared->items.sleepers;
     if (status == CX_WAIT) {
-        return cxb_mpqueue_wait_inside(&getting->busy) < 0 ? CX_INTR : CX_OK;
+        if (!getting->hurries) {
+            return cxb_mpqueue_wait_inside(&getting->busy) < 0 ? CX_INTR : CX_OK;
+        }
+        if (getting->slept) {
+            return CX_AGAIN;
+        }
+        getting->slept = true;
+        return cxb_wait_shared(getting->busy.word, getting->busy.seen,
+                               cx_deadline_after(CXB_A_MOMENT)) == CXB_ERROR
+                   ? CX_INTR
+                   : CX_OK;
     }
     if (status != CX_EMPTY || getting->deadline == 0) {
         return status;
@@ -237,60 +261,72 @@ cxb_mpqueue_taken(MpQueueObject *self, const struct cxb_mpqueue_getting *getting
 {
     /* One wake may have been given for several messages. */
     if (getting->slept && cx_shmring_len(&self->ring) > 0) {
-        cx_shmbell_ring(&self->ring.shared->items, 1);
+        cx_shmbell_ring(&self->ring.shared->items.sleepers, 1);
     }
 }
 
-/* The next message, decoded, or NULL with an exception. */
-static PyObject *
-take_one(MpQueueObject *self, int64_t deadline, bool raw)
+enum cx_status
+cxb_mpqueue_try_get(MpQueueObject *self, struct cxb_mpqueue_getting *getting, PyObject **object)
 {
     char small[SMALL];
     void *space = small;
     uint64_t bytes = SMALL, got;
     PyObject *whole = NULL;
     struct cx_shmring_message message = {0};
-    struct cxb_mpqueue_getting getting = {.deadline = deadline};
+    enum cx_status status;
     for (;;) {
-        enum cx_status status;
         if (bytes > LARGE) {
             Py_BEGIN_ALLOW_THREADS
-            status = cx_shmring_take(&self->ring, space, bytes, &message, 1, &got, &getting.busy);
+            status = cx_shmring_take(&self->ring, space, bytes, &message, 1, &got, &getting->busy);
             Py_END_ALLOW_THREADS
         }
         else {
-            status = cx_shmring_take(&self->ring, space, bytes, &message, 1, &got, &getting.busy);
+            status = cx_shmring_take(&self->ring, space, bytes, &message, 1, &got, &getting->busy);
         }
-        if (status == CX_OK) {
+        if (status != CX_TOO_BIG) {
             break;
         }
-        if (status == CX_TOO_BIG) {
-            Py_XDECREF(whole);
-            whole = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)message.length);
-            if (whole == NULL) {
-                return NULL;
-            }
-            space = PyBytes_AS_STRING(whole);
-            bytes = message.length;
-            continue;
-        }
-        status = cxb_mpqueue_pause(self, status, &getting);
-        if (status != CX_OK) {
-            Py_XDECREF(whole);
-            return cxb_mpqueue_raise(self, status);
-        }
-    }
-    cxb_mpqueue_taken(self, &getting);
-    if (whole != NULL && message.length != bytes) { /* another one was first at the second look */
-        Py_SETREF(whole, PyBytes_FromStringAndSize(space, (Py_ssize_t)message.length));
+        Py_XSETREF(whole, PyBytes_FromStringAndSize(NULL, (Py_ssize_t)message.length));
         if (whole == NULL) {
-            return NULL;
+            return CX_INTR;
+        }
+        space = PyBytes_AS_STRING(whole);
+        bytes = message.length;
+    }
+    if (status == CX_OK) {
+        cxb_mpqueue_taken(self, getting);
+        if (whole != NULL && message.length != bytes) { /* another one came first */
+            Py_SETREF(whole, PyBytes_FromStringAndSize(space, (Py_ssize_t)message.length));
+            if (whole == NULL) {
+                return CX_INTR;
+            }
+        }
+        message.kind = getting->raw ? CXB_MESSAGE_BYTES : message.kind;
+        *object = cxb_mpqueue_loads(self->state, &message, whole);
+        status = *object == NULL ? CX_INTR : CX_OK;
+    }
+    Py_XDECREF(whole);
+    return status;
+}
+
+/* The next message, decoded, or NULL with an exception. */
+static PyObject *
+take_one(MpQueueObject *self, int64_t deadline, bool raw)
+{
+    struct cxb_mpqueue_getting getting = {.deadline = deadline, .raw = raw};
+    PyObject *object;
+    for (;;) {
+        enum cx_status status = cxb_mpqueue_try_get(self, &getting, &object);
+        if (status == CX_OK) {
+            return object;
+        }
+        if (status != CX_INTR) {
+            status = cxb_mpqueue_pause(self, status, &getting);
+        }
+        if (status != CX_OK) {
+            return status == CX_INTR ? NULL : cxb_mpqueue_raise(self, status);
         }
     }
-    message.kind = raw ? CXB_MESSAGE_BYTES : message.kind;
-    PyObject *object = cxb_mpqueue_loads(self->state, &message, whole);
-    Py_XDECREF(whole);
-    return object;
 }
 
 static PyObject *

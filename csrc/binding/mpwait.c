@@ -10,28 +10,38 @@ cxb_mp_pass_on(uint32_t *word, bool is_semaphore)
     }
 }
 
+/* Whether it is a number below zero; -1 with an exception. */
+static int
+is_negative(PyObject *timeout)
+{
+    if (timeout == NULL || !PyLong_Check(timeout)) {
+        return timeout != NULL && PyFloat_Check(timeout) && PyFloat_AS_DOUBLE(timeout) < 0;
+    }
+    PyObject *zero = PyLong_FromLong(0);
+    int negative = zero == NULL ? -1 : PyObject_RichCompareBool(timeout, zero, Py_LT);
+    Py_XDECREF(zero);
+    return negative;
+}
+
+int
+cxb_mp_limit(PyObject *block, PyObject *timeout, struct cxb_limit *limit)
+{
+    int blocks = cxb_truth(block, 1);
+    int negative = blocks > 0 ? is_negative(timeout) : blocks;
+    *limit = (struct cxb_limit){.block = false};
+    if (blocks <= 0 || negative != 0) {
+        return blocks < 0 || negative < 0 ? -1 : 0;
+    }
+    return cxb_limit_parse(limit, true, timeout);
+}
+
 int
 cxb_mp_deadline(PyObject *block, PyObject *timeout, int64_t *deadline)
 {
-    struct cxb_timeout limit;
-    int blocks = cxb_truth(block, 1);
+    struct cxb_limit limit;
     *deadline = 0;
-    if (blocks <= 0) {
-        return blocks;
-    }
-    if (timeout != NULL && PyFloat_Check(timeout) && PyFloat_AS_DOUBLE(timeout) < 0) {
-        return 0;
-    }
-    if (timeout != NULL && PyLong_Check(timeout)) {
-        PyObject *zero = PyLong_FromLong(0);
-        int negative = zero == NULL ? -1 : PyObject_RichCompareBool(timeout, zero, Py_LT);
-        Py_XDECREF(zero);
-        if (negative != 0) {
-            return negative < 0 ? -1 : 0;
-        }
-    }
-    if (cxb_timeout_parse(timeout, &limit) < 0) {
+    if (cxb_mp_limit(block, timeout, &limit) < 0) {
         return -1;
     }
-    return limit.given && limit.ns == 0 ? 0 : cxb_timeout_start(&limit, deadline);
+    return limit.block ? cxb_timeout_start(&limit.timeout, deadline) : 0;
 }

@@ -12,6 +12,9 @@
  * exception.  A deadline of 0: do not wait. */
 int cxb_mp_deadline(PyObject *block, PyObject *timeout, int64_t *deadline);
 
+/* The same for a task, whose wait has not begun. */
+int cxb_mp_limit(PyObject *block, PyObject *timeout, struct cxb_limit *limit);
+
 /* A waiter leaves by an exception and may have been the one that was woken: another one is. */
 void cxb_mp_pass_on(uint32_t *word, bool is_semaphore);
 

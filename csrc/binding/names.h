@@ -18,18 +18,21 @@
     X(add_result, "add_result")                                                                    \
     X(args, "args")                                                                                \
     X(blocking, "_asyncio_future_blocking")                                                        \
+    X(call, "call")                                                                                \
     X(call_later, "call_later")                                                                    \
     X(call_soon, "call_soon")                                                                      \
     X(call_soon_threadsafe, "call_soon_threadsafe")                                                \
     X(cancel, "cancel")                                                                            \
     X(cancelled, "cancelled")                                                                      \
     X(cleared, "cleared")                                                                          \
+    X(compare_and_set, "compare_and_set")                                                          \
     X(context, "context")                                                                          \
     X(create_future, "create_future")                                                              \
     X(done, "done")                                                                                \
     X(events, "asyncio.events")                                                                    \
     X(expired, "expired")                                                                          \
     X(explicit, "explicit")                                                                        \
+    X(get, "get")                                                                                  \
     X(keys, "keys")                                                                                \
     X(missing, "__missing__")                                                                      \
     X(module, "__module__")                                                                        \
@@ -40,6 +43,7 @@
     X(run, "run")                                                                                  \
     X(set_exception, "set_exception")                                                              \
     X(set_result, "set_result")                                                                    \
+    X(setdefault, "setdefault")                                                                    \
     X(size, "size")                                                                                \
     X(time_is_up, "_time_is_up")                                                                   \
     X(total_seconds, "total_seconds")

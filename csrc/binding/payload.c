@@ -26,7 +26,7 @@ PyObject *
 cxb_payload_dump(struct cxb_state *state, PyObject *object, bool plain)
 {
     if (!plain) {
-        PyObject *dump = cxb_import_once(&state->payload_dump, "concx._payload", "dump");
+        PyObject *dump = cxb_import_once(&state->payload_dump, "concx._pickled", "dump");
         return dump == NULL ? NULL : PyObject_CallOneArg(dump, object);
     }
     PyObject *dumps = cxb_import_once(&state->pickle_dumps, "pickle", "dumps");

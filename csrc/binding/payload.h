@@ -2,7 +2,7 @@
 /* binding/payload.h - what crosses to another process, as bytes.
  *
  * Objects of which every pickler writes the same go through pickle.dumps; all else goes through
- * concx._payload, where the choice of picklers and of other ways to move bytes is made.
+ * concx._pickled, where the choice of picklers and of other ways to move bytes is made.
  */
 #ifndef CX_BINDING_PAYLOAD_H
 #define CX_BINDING_PAYLOAD_H

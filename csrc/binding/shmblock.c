@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "binding/shmsegment.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "binding/errors.h"
 #include "binding/kwargs.h"
@@ -90,6 +93,20 @@ block_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return NULL;
 }
 
+/* A place that another process told: CX_OK or CX_DAMAGED. */
+static enum cx_status
+place_at(BlockObject *self, uint64_t offset, uint64_t size)
+{
+    struct cx_shm *shm = &self->segment->shm;
+    if (offset < CX_SHM_HEADER || offset % 64 != 0 || offset > shm->mapped ||
+        size > shm->mapped - offset) {
+        return CX_DAMAGED;
+    }
+    self->block = (struct cx_shmarena_block){.offset = offset, .size = size};
+    self->at = shm->base + offset;
+    return CX_OK;
+}
+
 static PyObject *
 block_attach(PyTypeObject *type, PyObject *args)
 {
@@ -102,16 +119,73 @@ block_attach(PyTypeObject *type, PyObject *args)
     if (self == NULL) {
         return NULL;
     }
-    struct cx_shm *shm = &self->segment->shm;
-    if (offset < CX_SHM_HEADER || offset % 64 != 0 || offset > shm->mapped ||
-        size > shm->mapped - offset) {
+    if (place_at(self, offset, size) != CX_OK) {
         cxb_raise(self->segment->state, CX_DAMAGED);
         Py_DECREF(self);
         return NULL;
     }
-    self->block = (struct cx_shmarena_block){.offset = offset, .size = size, .exposed = true};
-    self->at = shm->base + offset;
+    self->block.exposed = true;
     return (PyObject *)self;
+}
+
+/* A lent block: through the segment's mapping, or through one of its own whose writes nobody else sees. */
+static enum cx_status
+borrow(BlockObject *self, bool over, bool private)
+{
+    struct cx_shm *shm = &self->segment->shm;
+    self->lent = self->at;
+    self->borrowed = cx_shmarena_borrow(self->lent, over);
+    if (!self->borrowed) {
+        return CX_DAMAGED;
+    }
+    self->block.forks = cx_shm_forks();
+    self->generation = cx_fork_generation();
+    if (private) {
+        uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+        uint64_t from = self->block.offset / page * page;
+        self->remapped = self->block.offset + self->block.size - from;
+        void *at =
+            mmap(NULL, self->remapped, PROT_READ | PROT_WRITE, MAP_PRIVATE, shm->fd, (off_t)from);
+        if (at == MAP_FAILED) {
+            shm->error = errno;
+            return CX_OSERROR;
+        }
+        self->mapping = at;
+        self->at = (char *)at + (self->block.offset - from);
+    }
+    return CX_OK;
+}
+
+static PyObject *
+block_borrow(PyTypeObject *type, PyObject *args)
+{
+    PyObject *segment;
+    unsigned long long offset, size;
+    int over = 1, private = 0;
+    if (!PyArg_ParseTuple(args, "OKK|pp:borrow", &segment, &offset, &size, &over, &private)) {
+        return NULL;
+    }
+    BlockObject *self = block_alloc(type, segment);
+    if (self == NULL) {
+        return NULL;
+    }
+    enum cx_status status = offset < CX_SHM_HEADER + CX_SHMARENA_LINE ? CX_DAMAGED : CX_OK;
+    status = status == CX_OK ? place_at(self, offset, size) : status;
+    status = status == CX_OK ? borrow(self, over, private) : status;
+    if (status != CX_OK) {
+        cxb_shm_raise(self->segment->state, &self->segment->shm, status);
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+/* Whether nobody else can know the block through this one: no child has inherited it. */
+static bool
+is_mine_alone(const BlockObject *self)
+{
+    return !self->block.exposed && self->block.forks == cx_shm_forks() &&
+           self->generation == cx_fork_generation();
 }
 
 static void
@@ -121,6 +195,12 @@ block_dealloc(BlockObject *self)
     PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    if (self->mapping != NULL) {
+        munmap(self->mapping, self->remapped);
+    }
+    if (self->borrowed && is_mine_alone(self)) {
+        cx_shmarena_return(self->lent);
     }
     if (self->mine && cx_shmarena_mine(&self->segment->arena)) {
         cx_lock_acquire(&self->segment->lock);
@@ -180,6 +260,10 @@ block_address(BlockObject *self, void *unused)
 static PyMethodDef block_methods[] = {
     {"attach", (PyCFunction)block_attach, METH_VARARGS | METH_CLASS,
      DOC("attach($type, segment, offset, size, /)\n--\n\nA block that another process took.")},
+    {"borrow", (PyCFunction)block_borrow, METH_VARARGS | METH_CLASS,
+     DOC("borrow($type, segment, offset, size, over=True, private=False, /)\n--\n\nA block that "
+         "another process lent, given back when this object goes: taken over from its message, or "
+         "one of several; `private`: what is written here nobody else sees.")},
     {"expose", (PyCFunction)block_expose, METH_NOARGS,
      DOC("expose($self)\n--\n\nNote that another process is told of it.")},
     {"place", (PyCFunction)block_place, METH_NOARGS,

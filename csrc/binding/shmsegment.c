@@ -2,6 +2,8 @@
 #include "binding/shmsegment.h"
 
 #include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "binding/errors.h"
 #include "binding/kwargs.h"
@@ -35,7 +37,7 @@ segment_alloc(PyTypeObject *type)
     SegmentObject *self = state == NULL ? NULL : (SegmentObject *)type->tp_alloc(type, 0);
     if (self != NULL) {
         self->state = state;
-        self->shm.fd = -1;
+        self->shm.fd = self->event = -1;
     }
     return self;
 }
@@ -64,15 +66,19 @@ segment_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     cx_shmarena_init(&self->arena, &self->shm);
+    if (kind == CX_SHM_RING && (self->event = cx_event_new()) < 0 && errno != ENOSYS) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        Py_CLEAR(self);
+    }
     return (PyObject *)self;
 }
 
 static PyObject *
 segment_attach(PyTypeObject *type, PyObject *args)
 {
-    int fd;
+    int fd, event = -1;
     unsigned int kind;
-    if (!PyArg_ParseTuple(args, "iI:attach", &fd, &kind)) {
+    if (!PyArg_ParseTuple(args, "iI|i:attach", &fd, &kind, &event)) {
         return NULL;
     }
     SegmentObject *self = segment_alloc(type);
@@ -80,7 +86,9 @@ segment_attach(PyTypeObject *type, PyObject *args)
         return NULL;
     }
     cx_shm_install();
-    enum cx_status status = cx_shm_attach(&self->shm, fd, kind, mapped_of(kind));
+    enum cx_status status = event < 0 || cx_event_is(event)
+                                ? cx_shm_attach(&self->shm, fd, kind, mapped_of(kind))
+                                : CX_DAMAGED;
     if (status != CX_OK) {
         cxb_shm_raise(self->state, &self->shm, status);
         self->shm.fd = -1; /* the caller's */
@@ -89,6 +97,7 @@ segment_attach(PyTypeObject *type, PyObject *args)
     }
     cx_shmarena_init(&self->arena, &self->shm);
     self->arena.next = self->shm.size; /* another process hands blocks out */
+    self->event = event;
     return (PyObject *)self;
 }
 
@@ -102,6 +111,9 @@ segment_dealloc(SegmentObject *self)
     }
     cx_shmarena_fini(&self->arena);
     cx_shm_close(&self->shm);
+    if (self->event >= 0) {
+        close(self->event);
+    }
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -118,6 +130,13 @@ segment_fileno(SegmentObject *self, PyObject *unused)
 {
     (void)unused;
     return PyLong_FromLong(self->shm.fd);
+}
+
+static PyObject *
+segment_event(SegmentObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromLong(self->event);
 }
 
 static PyObject *
@@ -158,19 +177,96 @@ segment_mine(SegmentObject *self, void *unused)
     return PyBool_FromLong(self->arena.next < self->shm.size && cx_shmarena_mine(&self->arena));
 }
 
+/* Making or copying so many bytes is worth leaving the interpreter for. */
+#define LARGE (1 << 16)
+
+static enum cx_status
+lend(SegmentObject *self, const Py_buffer *view, uint64_t *offset)
+{
+    cx_lock_acquire(&self->lock);
+    enum cx_status status = cx_shmarena_lend(&self->arena, (uint64_t)view->len, offset);
+    cx_lock_release(&self->lock);
+    if (status == CX_OK) {
+        memcpy(self->shm.base + *offset, view->buf, (size_t)view->len);
+    }
+    return status;
+}
+
+static PyObject *
+segment_lend(SegmentObject *self, PyObject *data)
+{
+    Py_buffer view;
+    uint64_t offset;
+    enum cx_status status;
+    if (!cx_shmarena_mine(&self->arena)) {
+        Py_RETURN_NONE;
+    }
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    if (view.len >= LARGE) {
+        Py_BEGIN_ALLOW_THREADS
+        status = lend(self, &view, &offset);
+        Py_END_ALLOW_THREADS
+    }
+    else {
+        status = lend(self, &view, &offset);
+    }
+    PyBuffer_Release(&view);
+    if (status == CX_FULL) {
+        Py_RETURN_NONE;
+    }
+    return status == CX_OK ? PyLong_FromUnsignedLongLong(offset)
+                           : cxb_shm_raise(self->state, &self->shm, status);
+}
+
+static PyObject *
+segment_call_back(SegmentObject *self, PyObject *place)
+{
+    int64_t offset;
+    if (cxb_int64(place, 0, "'offset'", &offset) < 0) {
+        return NULL;
+    }
+    if (offset % 64 != 0 || offset < CX_SHM_HEADER + CX_SHMARENA_LINE ||
+        (uint64_t)offset >= self->shm.mapped) {
+        return cxb_raise(self->state, CX_DAMAGED);
+    }
+    return PyBool_FromLong(cx_shmarena_call_back(self->shm.base + offset));
+}
+
+static PyObject *
+segment_lent(SegmentObject *self, void *unused)
+{
+    (void)unused;
+    cx_lock_acquire(&self->lock);
+    cx_shmarena_sweep(&self->arena);
+    uint32_t lents = self->arena.lents;
+    cx_lock_release(&self->lock);
+    return PyLong_FromUnsignedLong(lents);
+}
+
 static PyMethodDef segment_methods[] = {
+    {"lend", (PyCFunction)segment_lend, METH_O,
+     DOC("lend($self, data, /)\n--\n\nA copy of the bytes in a block that goes with a message: its "
+         "offset, or None if there is no room.")},
+    {"call_back", (PyCFunction)segment_call_back, METH_O,
+     DOC("call_back($self, offset, /)\n--\n\nTake back a lent block whose message did not arrive; "
+         "False if it did.")},
     {"attach", (PyCFunction)segment_attach, METH_VARARGS | METH_CLASS,
-     DOC("attach($type, fd, kind, /)\n--\n\nThe segment behind a descriptor, which it owns then.")},
+     DOC("attach($type, fd, kind, event=-1, /)\n--\n\nThe segment behind a descriptor, which it "
+         "owns then, and so it does the event of a ring.")},
     {"fileno", (PyCFunction)segment_fileno, METH_NOARGS,
      DOC("fileno($self)\n--\n\nThe descriptor to pass on.")},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef segment_getset[] = {
+    {"event", (getter)segment_event, NULL, DOC("The event of a ring; -1: it has none."), NULL},
     {"id", (getter)segment_id, NULL, DOC("Which segment this is, in whatever process."), NULL},
     {"size", (getter)segment_size, NULL, DOC("Bytes, header included."), NULL},
     {"kind", (getter)segment_kind, NULL, DOC("What it holds."), NULL},
     {"used", (getter)segment_used, NULL, DOC("Bytes in blocks that are handed out."), NULL},
+    {"lent", (getter)segment_lent, NULL, DOC("How many blocks are lent."), NULL},
     {"mine", (getter)segment_mine, NULL, DOC("Whether this process may take blocks of it."), NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -2,7 +2,8 @@
 /* binding/shmsegment.h - what the types over shared memory stand on: a segment, and a block of one.
  *
  * A Block holds its Segment; whoever uses a block's memory, a memoryview too, holds the Block.  The
- * memory goes when the last of them goes, in every process.
+ * memory goes when the last of them goes, in every process.  A ring has an event as well, made and
+ * passed on with it.
  */
 #ifndef CX_BINDING_SHMSEGMENT_H
 #define CX_BINDING_SHMSEGMENT_H
@@ -10,6 +11,7 @@
 #include "binding/module.h"
 #include "core/shmarena.h"
 #include "core/lock.h"
+#include "core/watch.h"
 
 typedef struct {
     PyObject_HEAD
@@ -17,6 +19,7 @@ typedef struct {
     struct cx_shm shm;
     struct cx_shmarena arena;
     struct cx_lock lock; /* of the arena */
+    int event;           /* of a ring, for event loops (core/watch.h); -1: none */
     PyObject *weakrefs;
 } SegmentObject;
 
@@ -25,7 +28,12 @@ typedef struct {
     SegmentObject *segment;
     struct cx_shmarena_block block;
     char *at;
-    bool mine; /* handed out by this process, or by the one that it was forked from */
+    bool mine;         /* handed out by this process, or by the one that it was forked from */
+    bool borrowed;     /* lent by another process, to be given back */
+    char *lent;        /* where, if it is mapped anew */
+    uint64_t remapped; /* bytes that are mapped anew, from `mapping` on */
+    void *mapping;
+    uint32_t generation; /* of forks: in which it was borrowed */
     PyObject *weakrefs;
 } BlockObject;
 

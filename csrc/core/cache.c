@@ -11,6 +11,10 @@ cx_cache_init(struct cx_cache *cache, const struct cx_policy_kind *kind, int64_t
 {
     *cache = (struct cx_cache){.maxsize = maxsize, .max_weight = max_weight};
     cx_guard_init(&cache->guard);
+    cx_tally_init(&cache->tally);
+#if !CX_WITH_GIL
+    cx_gone_init(&cache->gone);
+#endif
     cache->generation = cx_fork_generation();
     if (!cx_entries_init(&cache->entries)) {
         return false;
@@ -27,6 +31,15 @@ cx_cache_fini(struct cx_cache *cache)
 {
     cx_entries_fini(&cache->entries);
     cx_policy_fini(&cache->policy);
+    cx_tally_fini(&cache->tally);
+#if !CX_WITH_GIL
+    struct cx_entries *gone;
+    while ((gone = cx_gone_take_arrays(&cache->gone, true)) != NULL) {
+        cx_gone_free_arrays(gone);
+    }
+    cx_reads_free(cache->reads);
+    cache->reads = NULL;
+#endif
     cx_tags_free(cache->tags);
     free(cache->wheel);
     cache->tags = NULL;
@@ -45,20 +58,11 @@ cx_cache_bytes(const struct cx_cache *cache)
     bytes += cache->policy.kind->chains * sizeof *cache->policy.chains;
     bytes += cache->wheel != NULL ? sizeof *cache->wheel : 0;
     bytes += cache->tags != NULL ? cx_tags_bytes(cache->tags) : 0;
-    return bytes + cx_ghost_bytes(&memory->ghost) + cx_sketch_bytes(&memory->sketch);
-}
-
-/* A lock that is held from before the fork was left in the middle of something. */
-static bool
-was_left_inside(const struct cx_cache *cache)
-{
-#if CX_WITH_GIL
-    (void)cache;
-    return false; /* who is inside holds the GIL, and does not fork */
-#else
-    uint32_t word = cx_load_relaxed(&cache->guard.lock.word);
-    return word != 0 && word >> 2 != cx_fork_generation();
+#if !CX_WITH_GIL
+    const struct cx_reads *reads = cx_load_acquire(&cache->reads);
+    bytes += sizeof *e->view + (reads != NULL ? cx_reads_bytes(reads) : 0);
 #endif
+    return bytes + cx_ghost_bytes(&memory->ghost) + cx_sketch_bytes(&memory->sketch);
 }
 
 static void
@@ -69,8 +73,32 @@ empty_wheel(struct cx_cache *cache)
     }
 }
 
-bool
-cx_cache_take_in_child(struct cx_cache *cache)
+#if !CX_WITH_GIL
+
+/* A lock that is held from before the fork was left in the middle of something. */
+static bool
+was_left_inside(const struct cx_cache *cache)
+{
+    uint32_t word = cx_load_relaxed(&cache->guard.lock.word);
+    return word != 0 && word >> 2 != cx_fork_generation();
+}
+
+/* What was there is lost: nobody knows what is whole. */
+static void
+forget(struct cx_cache *cache, struct cx_growth *fresh)
+{
+    cx_entries_exchange(&cache->entries, fresh);
+    cx_store_release(&cache->entries.moves, (cache->entries.moves | 1) + 1);
+    cx_gone_init(&cache->gone);
+    cache->policy.memory = (struct cx_memory){0};
+    cache->tags = NULL;
+    cx_policy_reset(&cache->policy);
+    empty_wheel(cache);
+    cache->weight = 0;
+}
+
+static CX_COLD bool
+take_in_child(struct cx_cache *cache)
 {
     bool broken = was_left_inside(cache);
     cx_guard_take(&cache->guard);
@@ -78,125 +106,66 @@ cx_cache_take_in_child(struct cx_cache *cache)
         return true;
     }
     if (broken) {
-        struct cx_entries fresh;
-        if (!cx_entries_init(&fresh)) {
+        struct cx_growth fresh;
+        cx_entries_plan_empty(&fresh);
+        if (!cx_growth_allocate(&fresh)) {
             cx_guard_release(&cache->guard);
             return false;
         }
-        cache->entries = fresh; /* what was there is lost: nobody knows what is whole */
-        cache->policy.memory = (struct cx_memory){0};
-        cache->tags = NULL;
-        cx_policy_reset(&cache->policy);
-        empty_wheel(cache);
-        cache->weight = 0;
+        forget(cache, &fresh);
     }
-    cx_store_relaxed(&cache->generation, cx_fork_generation());
+    cx_store_release(&cache->generation, cx_fork_generation());
     return true;
 }
 
-/* When an entry expires that is used now. */
-static int64_t
-put_off(int64_t hard, int64_t span, int64_t now)
+/* What readers have noted, before anything is decided. */
+static CX_NOINLINE void
+hear(struct cx_cache *cache, struct cx_reads *reads)
 {
-    return hard != CX_FOREVER && hard - now < span ? hard : now + span;
+    struct cx_reads_walk walk;
+    struct cx_read read;
+    if (!cx_reads_begin(reads, &walk)) {
+        return;
+    }
+    while (cx_reads_next(&walk, &read)) {
+        const struct cx_entries *e = &cache->entries;
+        if (read.at < e->used && e->at[read.at].key != NULL && e->at[read.at].chain < CX_GONE &&
+            (uint32_t)e->at[read.at].hash == read.hash) {
+            cache->policy.kind->hit(&cache->policy, read.at);
+        }
+    }
 }
+
+bool
+cx_cache_take(struct cx_cache *cache)
+{
+    cx_tally_arrive(&cache->tally);
+    if (CX_UNLIKELY(cx_load_relaxed(&cache->generation) != cx_fork_generation())) {
+        return take_in_child(cache);
+    }
+    cx_guard_take(&cache->guard);
+    struct cx_reads *reads = cx_load_acquire(&cache->reads); /* [B1] pairs with [B2] */
+    if (reads != NULL && !CX_BUG(CACHE_HEARS_NOTHING)) {
+        hear(cache, reads);
+    }
+    return true;
+}
+
+#endif
 
 void
 cx_cache_use(struct cx_cache *cache, uint32_t at, int64_t now)
 {
     struct cx_entry *entry = &cache->entries.at[at];
     if (cache->policy.kind->hit == NULL) {
-        entry->hot += entry->hot < cache->policy.kind->most;
+        cx_entry_warm(entry, cache->policy.kind->most);
     }
     else if (entry->chain != CX_PINNED) {
         cache->policy.kind->hit(&cache->policy, at);
     }
     if (entry->is_idle) {
-        const struct cx_idle *idle = &cache->entries.idle[at];
-        int64_t *deadline = &cache->entries.when[at].deadline;
-        int64_t later = put_off(idle->hard, idle->span, now);
-        *deadline = later > *deadline ? later : *deadline; /* the wheel finds out */
-    }
-}
-
-/* --- room ---------------------------------------------------------------------------------------- */
-
-static unsigned
-columns_of(const struct cx_put *put)
-{
-    return (put->deadline != CX_FOREVER || put->span != 0 ? CX_WHEN : 0) |
-           (put->span != 0 ? CX_IDLE : 0) | (put->weight != 1 ? CX_WEIGHT : 0);
-}
-
-bool
-cx_cache_plan(const struct cx_cache *cache, const struct cx_put *put, struct cx_room *room)
-{
-    const struct cx_entries *e = &cache->entries;
-    const struct cx_policy_kind *kind = cache->policy.kind;
-    unsigned columns = columns_of(put);
-    bool lacks_slot = !cx_entries_has_slot(e) && (int64_t)e->count < cache->maxsize;
-    uint32_t capacity = e->capacity;
-    uint32_t most = cache->maxsize < CX_ENTRIES_MOST ? (uint32_t)cache->maxsize : CX_ENTRIES_MOST;
-    bool lacks_wheel = (columns & CX_WHEN) && cache->wheel == NULL;
-    bool wants_entries = lacks_slot || (columns & ~cx_entries_columns(e));
-    bool has_memory = kind->has_ghosts || kind->has_sketch;
-    if (CX_LIKELY(!wants_entries && !lacks_wheel) &&
-        (!has_memory || cache->policy.memory.capacity >= capacity)) {
-        return false;
-    }
-    *room = (struct cx_room){.now = put->now, .wants_entries = wants_entries};
-    if (wants_entries) {
-        most = most > e->capacity ? most : e->capacity;
-        cx_entries_plan(e, columns, most, &room->growth);
-        capacity = room->growth.arrays.capacity;
-    }
-    room->wants_memory = has_memory && cache->policy.memory.capacity < capacity;
-    room->memory.capacity = capacity;
-    room->wants_wheel = lacks_wheel;
-    return true;
-}
-
-bool
-cx_room_allocate(const struct cx_policy_kind *kind, struct cx_room *room)
-{
-    bool ok = !room->wants_entries || cx_growth_allocate(&room->growth);
-    room->wants_entries = ok && room->wants_entries;
-    uint32_t capacity = room->memory.capacity;
-    room->memory = (struct cx_memory){0};
-    ok = ok && (!room->wants_memory || cx_memory_allocate(&room->memory, kind, capacity));
-    if (ok && room->wants_wheel) {
-        room->wheel = malloc(sizeof *room->wheel);
-        ok = room->wheel != NULL;
-    }
-    if (!ok) {
-        cx_room_free(room);
-    }
-    return ok;
-}
-
-void
-cx_room_free(struct cx_room *room)
-{
-    if (room->wants_entries) {
-        cx_growth_free(&room->growth);
-    }
-    cx_memory_free(&room->memory);
-    free(room->wheel);
-}
-
-void
-cx_cache_adopt(struct cx_cache *cache, struct cx_room *room)
-{
-    if (room->wants_entries) {
-        cx_entries_adopt(&cache->entries, &room->growth);
-    }
-    if (room->wants_memory) {
-        cx_policy_adopt(&cache->policy, &room->memory);
-    }
-    if (room->wheel != NULL && cache->wheel == NULL) {
-        cx_wheel_init(room->wheel, room->now);
-        cache->wheel = room->wheel;
-        room->wheel = NULL;
+        /* The wheel finds out. */
+        cx_idle_use(&cache->entries.idle[at], &cache->entries.when[at].deadline, now);
     }
 }
 
@@ -212,18 +181,46 @@ bury(struct cx_cache *cache, struct cx_dead *dead, void *key, void *value, enum 
     cache->left[cause]++;
 }
 
+/* What has been unlinked or replaced and readers may be on: *dead gets references of its own. */
+static inline bool
+is_watched(struct cx_cache *cache, void *key, void *value)
+{
+#if CX_WITH_GIL
+    (void)cache, (void)key, (void)value;
+    return false;
+#else
+    if (CX_LIKELY(cx_tally_is_alone(&cache->tally)) || CX_BUG(CACHE_NOT_WATCHED)) {
+        return false;
+    }
+    if (cache->retain != NULL) {
+        if (key != NULL) {
+            cache->retain(key);
+        }
+        cache->retain(value);
+    }
+    return true;
+#endif
+}
+
 /* All of it but the wheel, which may have let go of the entry already. */
 static void
 take_out(struct cx_cache *cache, uint32_t at, enum cx_cause cause, struct cx_dead *dead)
 {
     struct cx_entry *entry = &cache->entries.at[at];
-    bury(cache, dead, entry->key, entry->value, cause);
     if (cache->tags != NULL) {
         cx_tags_detach(cache->tags, at);
     }
     cx_chain_leave(&cache->policy, at);
     cache->weight -= cx_entries_weight(&cache->entries, at);
-    cx_entries_remove(&cache->entries, at); /* LP of a removal */
+    bury(cache, dead, entry->key, entry->value, cause);
+    cx_entries_unlink(&cache->entries, at); /* LP of a removal */
+    if (!is_watched(cache, entry->key, entry->value)) {
+        cx_entries_free(&cache->entries, at);
+        return;
+    }
+#if !CX_WITH_GIL
+    cx_gone_add(&cache->gone, &cache->entries, at);
+#endif
 }
 
 void
@@ -283,14 +280,15 @@ cx_cache_shrink(struct cx_cache *cache, struct cx_dead *dead)
 void
 cx_cache_swap(struct cx_cache *cache, struct cx_growth *out)
 {
-    struct cx_entries full = cache->entries;
-    cache->left[CX_CLEARED] += full.count;
-    cache->entries = out->arrays; /* LP of clear */
-    out->arrays = full;
+    cache->left[CX_CLEARED] += cache->entries.count;
+    cx_entries_exchange(&cache->entries, out); /* LP of clear */
     cache->weight = 0;
-    for (uint32_t at = 0; cache->tags != NULL && at < full.used; at++) {
+    for (uint32_t at = 0; cache->tags != NULL && at < out->arrays.used; at++) {
         cx_tags_detach(cache->tags, at);
     }
+#if !CX_WITH_GIL
+    cx_gone_forget_slots(&cache->gone);
+#endif
     cx_policy_reset(&cache->policy);
     empty_wheel(cache);
 }
@@ -302,23 +300,26 @@ cx_cache_set_time(struct cx_cache *cache, uint32_t at, int64_t deadline, int64_t
 {
     struct cx_entry *entry = &cache->entries.at[at];
     struct cx_wheel_node *nodes = cache->entries.when;
-    int64_t effective = span == 0 ? deadline : put_off(deadline, span, now);
+    int64_t effective = span == 0 ? deadline : cx_put_off(deadline, span, now);
     if (span != 0) {
-        cache->entries.idle[at] = (struct cx_idle){.hard = deadline, .span = span};
+        struct cx_idle *idle = &cache->entries.idle[at];
+        cx_store_relaxed(&idle->hard, deadline);
+        cx_store_relaxed(&idle->span, span);
     }
-    entry->is_idle = span != 0;
-    if (entry->is_timed && effective != CX_FOREVER && effective >= nodes[at].deadline) {
-        nodes[at].deadline = effective; /* the wheel finds out */
+    cx_store_relaxed(&entry->is_idle, span != 0);
+    if (entry->is_timed && effective != CX_FOREVER &&
+        effective >= cx_load_relaxed(&nodes[at].deadline)) {
+        cx_store_release(&nodes[at].deadline, effective); /* [I2] with [I1]; the wheel finds out */
         return;
     }
     if (entry->is_timed) {
         cx_wheel_remove(cache->wheel, nodes, at);
     }
-    entry->is_timed = effective != CX_FOREVER;
-    if (entry->is_timed) {
-        nodes[at].deadline = effective;
+    if (effective != CX_FOREVER) {
+        cx_store_release(&nodes[at].deadline, effective); /* [I2] */
         cx_wheel_add(cache->wheel, nodes, at);
     }
+    cx_store_release(&entry->is_timed, effective != CX_FOREVER);
 }
 
 static enum cx_status
@@ -417,11 +418,17 @@ cx_cache_put(struct cx_cache *cache, uint32_t at, struct cx_put *put, struct cx_
         }
     }
     put->at = at;
-    bury(cache, dead, NULL, cache->entries.at[at].value, CX_REPLACED);
+    void *old = cache->entries.at[at].value;
+    bury(cache, dead, NULL, old, CX_REPLACED);
     if (cache->tags != NULL) {
         cx_tags_detach(cache->tags, at);
     }
-    cache->entries.at[at].value = put->value; /* LP */
+    cx_store_release(&cache->entries.at[at].value, put->value); /* LP */
+#if !CX_WITH_GIL
+    if (is_watched(cache, NULL, old)) {
+        cx_gone_add_value(&cache->gone, &cache->entries, old);
+    }
+#endif
     cx_cache_set_time(cache, at, put->deadline, put->span, put->now);
     cx_cache_hit(cache, at, put->now);
     return CX_OK;

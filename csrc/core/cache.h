@@ -10,7 +10,7 @@
  *
  * What leaves goes into the caller's struct cx_dead, to be released outside; an operation that has more
  * than fits answers CX_AGAIN and is called again, the bounds kept all the while.  A put needs room, which
- * is allocated outside (cx_cache_plan); it evicts before it inserts, so no bound is ever exceeded.
+ * is allocated outside (core/cacheroom.h); it evicts before it inserts, so no bound is ever exceeded.
  *
  * Time is the caller's: `now`, in ns, of any clock.  An entry has expired when now >= deadline; find
  * says so exactly (CX_TIMEOUT).  Entries that have expired and that nobody asks for leave with later
@@ -18,17 +18,22 @@
  *
  * Progress:        find, hit, remove: O(1) expected.  put: O(1) amortised but for growth, which moves
  *                  the table under the exclusion.  expire: bounded by its budget.
- * Synchronization: everything but init, fini, cx_room_allocate and _free between take and release.
- * Ownership:       who puts gives key and value, who empties a cx_dead gets them.
+ * Synchronization: everything but init and fini between take and release.
+ *                  Without a GIL hits go on beside all of it: core/cacheread.h.
+ * Ownership:       who puts gives key and value, who empties a cx_dead gets them, or references of its
+ *                  own (`retain`) where readers may be on them.
  * Fork:            in a child whose fork came while a lost thread was inside, cx_cache_take forgets
  *                  the content, which is not to be trusted; it answers false if it cannot (no memory).
  */
 #ifndef CX_CORE_CACHE_H
 #define CX_CORE_CACHE_H
 
+#include "core/gone.h"
 #include "core/lock.h"
 #include "core/policy.h"
+#include "core/reads.h"
 #include "core/tags.h"
+#include "core/tally.h"
 
 enum cx_cause { CX_SIZE, CX_EXPIRED, CX_REPLACED, CX_EXPLICIT, CX_CLEARED, CX_CAUSES };
 
@@ -44,24 +49,24 @@ struct cx_dead {
 };
 
 struct cx_cache {
-    struct cx_guard guard;
-    uint32_t generation; /* of forks; atomic */
+    struct cx_tally tally; /* of uses */
+    uint32_t generation;   /* of forks; atomic */
+#if !CX_WITH_GIL
+    struct cx_reads *reads; /* atomic; NULL until the first, of a policy that has to be told */
+    void (*retain)(void *); /* a reference more, for a cx_dead of what readers may be on; or NULL */
+#endif
     struct cx_entries entries;
+    struct cx_guard guard;
+#if !CX_WITH_GIL
+    struct cx_gone gone;
+#endif
     struct cx_policy policy;
     struct cx_wheel *wheel; /* NULL until an entry has a deadline */
     struct cx_tags *tags;   /* NULL until an entry has a tag */
     int64_t maxsize;        /* INT64_MAX: unbounded */
     int64_t max_weight;     /* INT64_MAX too */
     int64_t weight;         /* of all entries, the pinned ones too */
-    uint64_t hits, misses, refused, left[CX_CAUSES];
-};
-
-struct cx_room {
-    bool wants_entries, wants_memory, wants_wheel;
-    struct cx_growth growth;
-    struct cx_memory memory;
-    struct cx_wheel *wheel;
-    int64_t now;
+    uint64_t refused, left[CX_CAUSES];
 };
 
 /* A deadline of CX_FOREVER is none; span 0: no time-to-idle. */
@@ -77,21 +82,24 @@ CX_NODISCARD bool cx_cache_init(struct cx_cache *cache, const struct cx_policy_k
                                 int64_t maxsize, int64_t max_weight);
 void cx_cache_fini(struct cx_cache *cache); /* it is empty */
 
-CX_NODISCARD bool cx_cache_take_in_child(struct cx_cache *cache);
-CX_NODISCARD static inline bool
-cx_cache_take(struct cx_cache *cache)
-{
-    if (!CX_WITH_GIL && cx_load_relaxed(&cache->generation) != cx_fork_generation()) {
-        return cx_cache_take_in_child(cache);
-    }
-    cx_guard_take(&cache->guard);
-    return true;
-}
+/* False: no memory in a child. */
+#if CX_WITH_GIL
+#define cx_cache_take(cache) ((void)(cache), true)
+#else
+CX_NODISCARD bool cx_cache_take(struct cx_cache *cache);
+#endif
 
 static inline void
 cx_cache_release(struct cx_cache *cache)
 {
     cx_guard_release(&cache->guard);
+}
+
+static inline bool
+cx_cache_is_late(const struct cx_cache *cache, uint32_t at, int64_t now)
+{
+    return cache->entries.at[at].is_timed &&
+           now >= cx_load_relaxed(&cache->entries.when[at].deadline);
 }
 
 /* CX_OK, CX_EMPTY, CX_TIMEOUT (there, and expired) or CX_UNDECIDED. */
@@ -100,11 +108,7 @@ cx_cache_find(const struct cx_cache *cache, uint64_t hash, cx_same same, void *p
               uint32_t *at)
 {
     enum cx_status status = cx_entries_find(&cache->entries, hash, same, probe, at);
-    if (status == CX_OK && cache->entries.at[*at].is_timed &&
-        now >= cache->entries.when[*at].deadline) {
-        return CX_TIMEOUT;
-    }
-    return status;
+    return status == CX_OK && cx_cache_is_late(cache, *at, now) ? CX_TIMEOUT : status;
 }
 /* The entry was used: its policy is told, its time-to-idle begins anew. */
 void cx_cache_use(struct cx_cache *cache, uint32_t at, int64_t now);
@@ -115,16 +119,10 @@ cx_cache_hit(struct cx_cache *cache, uint32_t at, int64_t now)
     if (cache->policy.kind->hit != NULL || entry->is_idle) {
         cx_cache_use(cache, at, now);
     }
-    else if (entry->hot < cache->policy.kind->most) {
-        entry->hot++;
+    else {
+        cx_entry_warm(entry, cache->policy.kind->most);
     }
 }
-/* False: there is room for this put. */
-bool cx_cache_plan(const struct cx_cache *cache, const struct cx_put *put, struct cx_room *room);
-CX_NODISCARD bool cx_room_allocate(const struct cx_policy_kind *kind, struct cx_room *room);
-void cx_room_free(struct cx_room *room);
-void cx_cache_adopt(struct cx_cache *cache, struct cx_room *room);
-
 /* Puts where `at` is, or, CX_NONE, a new entry.  CX_OK.  CX_AGAIN: find it anew.  CX_TOO_BIG: it is
  * heavier than the bound, or all others are pinned; nothing is stored, an entry that was there has left,
  * and key and value stay the caller's.  After CX_OK with an entry that was there, the key does. */

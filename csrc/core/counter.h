@@ -34,8 +34,12 @@ uint32_t cx_counter_enlist(void);
 static inline uint32_t
 cx_counter_thread(void)
 {
+#ifdef CX_MC
+    return mc_thread_number();
+#else
     uint32_t mine = cx_counter_mine;
     return (CX_LIKELY(mine != 0) ? mine : cx_counter_enlist()) - 1;
+#endif
 }
 
 /* False: the cell would leave 64 bits, and keeps its value. */

@@ -2,13 +2,15 @@
 /* core/entries.h - the table of a cache: entries in one array, found through an open-addressed index.
  *
  * An entry is 40 bytes and stays in its slot for as long as it lives, so that 32-bit numbers of slots
- * serve as links, and an iterator that goes by slots meets every entry that stays exactly once.  The
- * index holds 32-bit cells: the number of a slot and, in the bits that numbers do not need, a piece of
- * the hash, so that a probe hardly ever touches an entry that is not the wanted one.  Probing is linear,
- * at most three quarters of the cells are used, a removal shifts its followers back: no tombstones.
+ * serve as links, and an iterator by slots meets every entry that stays exactly once.  The index holds
+ * 32-bit cells: the number of a slot and, in the bits that numbers do not need, a piece of the hash, so
+ * that a probe hardly ever touches an entry that is not the wanted one.  Probing is linear, at most
+ * three quarters of the cells are used, a removal shifts its followers back: no tombstones.
  *
  * What not every cache has stands in columns of their own, which are made when they are first needed:
  * deadlines (with the links of the timer wheel), time-to-idle, weights.
+ *
+ * Without a GIL readers need no exclusion: in a section they go by the view (core/cacheread.h).
  *
  * Progress:        every operation is bounded; find and remove are O(1) expected.
  * Synchronization: the caller excludes every operation but cx_growth_allocate and cx_growth_free,
@@ -20,35 +22,23 @@
 #ifndef CX_CORE_ENTRIES_H
 #define CX_CORE_ENTRIES_H
 
-#include "core/clock.h"
-#include "core/status.h"
-#include "core/wheel.h"
+#include "core/entry.h"
 
-#define CX_NONE UINT32_MAX
 #define CX_ENTRIES_MOST (UINT32_C(1) << 30)
-
-struct cx_entry {
-    void *key; /* NULL: a free slot */
-    void *value;
-    uint64_t hash;
-    uint32_t prev, next; /* newer and older in a chain of the policy; next: free slots */
-    uint32_t number;     /* the policy's */
-    uint8_t hot;         /* hits, as far as the policy counts them in the entry */
-    uint8_t chain;       /* the policy's, or CX_PINNED */
-    uint8_t is_timed;    /* has a deadline */
-    uint8_t is_idle;     /* which every use puts off */
-};
-
-/* Time-to-idle of an entry; its deadline is the lesser of `hard` and the last use plus `span`. */
-struct cx_idle {
-    int64_t hard, span;
-};
 
 enum cx_column { CX_WHEN = 1, CX_IDLE = 2, CX_WEIGHT = 4 };
 
 struct cx_entries {
+#if !CX_WITH_GIL
+    struct cx_entries *view;    /* atomic; a copy for readers, of the arrays and where they begin */
+    uint32_t tables;            /* atomic; odd while entries are being copied */
+    char apart[CX_CACHELINE];   /* above: what hits read */
+    uint32_t moves;             /* atomic; odd while cells are being moved */
+    bool is_full;               /* core/gone.h's, of a copy that was retired, */
+    struct cx_entries *retired; /* and the next such one */
+#endif
     struct cx_entry *at;
-    uint32_t *cells; /* 0: empty; slot + 1 in the low bits, hash in the others */
+    uint32_t *cells; /* atomic, each; 0: empty; slot + 1 in the low bits, hash in the others */
     uint32_t mask;   /* number of cells, a power of two, less one */
     uint32_t shift;  /* of a mixed hash, to the number of a cell */
     uint32_t tag;    /* the bits of a cell that hold hash */
@@ -58,9 +48,6 @@ struct cx_entries {
     struct cx_idle *idle;
     int64_t *weight;
 };
-
-/* 1: the wanted key.  0: another.  -1: undecided.  Called under the exclusion. */
-typedef int (*cx_same)(void *stored, void *probe);
 
 /* An array that is to take the place of the present one. */
 struct cx_growth {
@@ -82,6 +69,9 @@ void cx_growth_free(struct cx_growth *growth);
  * changes nothing. */
 void cx_entries_adopt(struct cx_entries *e, struct cx_growth *growth);
 
+/* The table becomes the growth's as that is; the growth then holds the old one. */
+void cx_entries_exchange(struct cx_entries *e, struct cx_growth *growth);
+
 static inline unsigned
 cx_entries_columns(const struct cx_entries *e)
 {
@@ -102,13 +92,13 @@ cx_entries_mix(uint64_t hash)
     return mixed ^ mixed >> 32;
 }
 
-/* CX_OK, CX_EMPTY, or CX_UNDECIDED by `same`. */
+/* CX_OK, CX_EMPTY, or CX_UNDECIDED by `same`.  Inside the exclusion or, of a view, in a section. */
 static inline enum cx_status
 cx_entries_find(const struct cx_entries *e, uint64_t hash, cx_same same, void *probe, uint32_t *at)
 {
     uint64_t mixed = cx_entries_mix(hash);
     for (uint32_t pos = (uint32_t)(mixed >> e->shift);; pos = (pos + 1) & e->mask) {
-        uint32_t cell = e->cells[pos];
+        uint32_t cell = cx_load_acquire(&e->cells[pos]); /* [E1] pairs with [E2] */
         if (cell == 0) {
             return CX_EMPTY;
         }
@@ -128,8 +118,17 @@ cx_entries_find(const struct cx_entries *e, uint64_t hash, cx_same same, void *p
 /* A new entry, in no chain and without a deadline; there is a slot, and the key is not there. */
 uint32_t cx_entries_add(struct cx_entries *e, void *key, void *value, uint64_t hash);
 
-/* Its slot becomes free; the entry is in no chain and not in the wheel. */
-void cx_entries_remove(struct cx_entries *e, uint32_t at);
+/* Of an entry in no chain and not in the wheel: it is not found any more; then its slot is free. */
+void cx_entries_unlink(struct cx_entries *e, uint32_t at);
+void cx_entries_free(struct cx_entries *e, uint32_t at);
+/* A slot for what is not in the table; there is one. */
+uint32_t cx_entries_take_slot(struct cx_entries *e);
+static inline void
+cx_entries_remove(struct cx_entries *e, uint32_t at)
+{
+    cx_entries_unlink(e, at);
+    cx_entries_free(e, at);
+}
 
 static inline int64_t
 cx_entries_weight(const struct cx_entries *e, uint32_t at)
@@ -141,7 +140,7 @@ cx_entries_weight(const struct cx_entries *e, uint32_t at)
 static inline uint32_t
 cx_entries_next(const struct cx_entries *e, uint32_t from)
 {
-    while (from < e->used && e->at[from].key == NULL) {
+    while (from < e->used && (e->at[from].key == NULL || e->at[from].chain == CX_GONE)) {
         from++;
     }
     return from < e->used ? from : CX_NONE;

@@ -6,8 +6,9 @@
  * halved, by joining chains two by two, in the time of 64 chains: an entry keeps the number that it had
  * at its last use and how many halvings there had been, and its chain follows from both.
  *
- * A hit moves its entry to the next chain, under the exclusion, so the victim is that of the order in
- * which threads entered it. */
+ * A hit moves its entry to the next chain.  Hits without the exclusion are noted (core/reads.h), none is
+ * lost, and all are counted before anything is evicted, in the order of their stamps: the victim is one
+ * that this order could have had one by one. */
 #include "core/policy.h"
 
 #define CHAINS 64

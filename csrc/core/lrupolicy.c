@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Least recently used, strictly.  A hit moves its entry to the newest end of the one chain, under the
- * exclusion, so the victim is the entry whose last use entered the exclusion first, and threads that
- * use entries at the same time count in the order in which they entered. */
+/* Least recently used, strictly.  A hit moves its entry to the newest end of the one chain.  Hits without
+ * the exclusion are noted with a stamp (core/reads.h) and told in the order of stamps before anything is
+ * evicted: the victim is the entry whose last use is oldest, and of uses that nothing orders either may
+ * count as the older. */
 #include "core/policy.h"
 
 static void

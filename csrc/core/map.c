@@ -111,6 +111,9 @@ cx_map_insert(struct cx_map_op *op, void *key, void *value)
         op->near != NULL ? &op->near->next : &op->table->bucket[op->hash >> op->table->shift];
     op->spare = NULL;
     *node = (struct cx_map_node){cx_load_relaxed(link), op->hash, key, value};
+    if (cx_map_is_word(value)) {
+        cx_map_announce_word(op->stripe);
+    }
     cx_store_release(link, node); /* LP; [N2] pairs with [N1] in cx_map_find */
     count(op->stripe, 1);
     op->is_tight = is_tight(op);
@@ -119,30 +122,37 @@ cx_map_insert(struct cx_map_op *op, void *key, void *value)
 static void
 retire_value(struct cx_map_op *op, void *value)
 {
-    uint32_t weight = weight_of(op, value);
+    uint32_t weight = cx_map_is_word(value) ? 0 : weight_of(op, value);
     if (weight > 0) {
         cx_map_retire(op->stripe, &op->waste, CX_MAP_OBJECT, value, weight);
     }
 }
 
-void
-cx_map_replace(struct cx_map_op *op, void *value)
+bool
+cx_map_replace(struct cx_map_op *op, void *there, void *value)
 {
-    void *old = cx_load_relaxed(&op->node->value);
-    cx_store_release(&op->node->value, value); /* LP */
-    retire_value(op, old);
+    if (cx_map_is_word(value)) {
+        cx_map_announce_word(op->stripe);
+    }
+    if (!cx_map_put(op->node, there, value)) {
+        return false;
+    }
+    retire_value(op, there);
+    return true;
 }
 
-void
-cx_map_remove(struct cx_map_op *op)
+bool
+cx_map_remove(struct cx_map_op *op, void *there)
 {
-    void *old = cx_load_relaxed(&op->node->value);
-    cx_store_release(&op->node->value, NULL); /* LP */
+    if (!cx_map_put(op->node, there, NULL)) {
+        return false;
+    }
     cx_store_release(op->link, cx_load_relaxed(&op->node->next));
     count(op->stripe, -1);
     op->is_tight = is_tight(op);
     cx_map_retire(op->stripe, &op->waste, CX_MAP_NODE, op->node, 1 + weight_of(op, op->node->key));
-    retire_value(op, old);
+    retire_value(op, there);
+    return true;
 }
 
 #if !CX_WITH_GIL
@@ -288,9 +298,12 @@ copy_bucket(const struct cx_map *m, const struct cx_map_table *t, uint64_t *hash
     }
     for (node = found <= room ? head : NULL; node != NULL; node = cx_load_relaxed(&node->next)) {
         if (node->hash >= from && node->hash <= end - 1) {
-            *into = (struct cx_map_node){NULL, node->hash, node->key, node->value};
+            void *value = cx_load_relaxed(&node->value); /* a word may be exchanged meanwhile */
+            *into = (struct cx_map_node){NULL, node->hash, node->key, value};
             m->hooks->retain(into->key);
-            m->hooks->retain(into->value);
+            if (!cx_map_is_word(value)) {
+                m->hooks->retain(value);
+            }
             into++;
         }
     }
@@ -324,9 +337,39 @@ cx_map_scan(struct cx_map *m, uint64_t *cursor, bool *is_end, struct cx_map_node
     return taken;
 }
 
+/* Under no guard and in no section: from when it comes back until they are let go, words are exchanged
+ * under guards only. */
+static void
+hold_words(struct cx_map *m)
+{
+    cx_map_mend(m);
+#if !CX_WITH_GIL
+    bool has_words = false;
+    (void)cx_fetch_add_acq_rel(&m->snapshots, 1);
+    cx_fence_seq_cst(); /* pairs with cx_map_announce_word */
+    for (uint32_t i = 0; i < cx_map_stripe_count(m); i++) {
+        has_words = cx_load_relaxed(&m->stripes[i].has_words) || has_words;
+    }
+    if (has_words && !CX_BUG(MAP_HOLDS_AT_ONCE)) {
+        cx_rcu_wait();
+    }
+#endif
+}
+
+static void
+let_words_go(struct cx_map *m)
+{
+#if !CX_WITH_GIL
+    (void)cx_fetch_add_acq_rel(&m->snapshots, (uint32_t)-1);
+#else
+    (void)m;
+#endif
+}
+
 size_t
 cx_map_snapshot(struct cx_map *m, struct cx_map_node *into, size_t room)
 {
+    hold_words(m);
     enter_all(m); /* LP */
     size_t wanted = (size_t)cx_map_count(m), taken = 0;
     const struct cx_map_table *t = cx_load_relaxed(&m->table);
@@ -337,5 +380,6 @@ cx_map_snapshot(struct cx_map *m, struct cx_map_node *into, size_t room)
         } while (hash != 0);
     }
     leave_all(m);
+    let_words_go(m);
     return wanted;
 }

@@ -22,7 +22,7 @@
 #ifndef CX_CORE_MAP_H
 #define CX_CORE_MAP_H
 
-#include "core/mapstripe.h"
+#include "core/mapword.h"
 
 #define CX_MAP_RETIRES 3 /* items of a limbo, at most, in one write: a value, a node, a table */
 
@@ -52,8 +52,9 @@ void cx_map_fini(struct cx_map *m);
  * and leave nothing but C runs.  False, with no guard taken: no memory. */
 CX_NODISCARD static inline bool cx_map_begin(struct cx_map_op *op);
 void cx_map_insert(struct cx_map_op *op, void *key, void *value); /* steals both; uses `spare` */
-void cx_map_replace(struct cx_map_op *op, void *value);           /* steals it */
-void cx_map_remove(struct cx_map_op *op);
+/* Both do so if the value is still `there`, which only a word may not be; the first steals `value`. */
+CX_NODISCARD bool cx_map_replace(struct cx_map_op *op, void *there, void *value);
+CX_NODISCARD bool cx_map_remove(struct cx_map_op *op, void *there);
 static inline void cx_map_leave(struct cx_map_op *op);
 static inline void cx_map_settle(struct cx_map_op *op);
 

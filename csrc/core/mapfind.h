@@ -49,11 +49,11 @@ cx_map_verdict(struct cx_map_pins *pins, struct cx_map_node *node)
     return -1;
 }
 
-/* Inside a section: the value, borrowed; NULL: absent, or, if there are pins that were not compared or
- * were wanted, not known. */
-static inline void *
-cx_map_find(const struct cx_map *m, uint64_t hash, void *key, cx_map_same *same,
-            struct cx_map_pins *pins)
+/* Inside a section: the node; NULL: absent, or, if there are pins that were not compared or were wanted,
+ * not known. */
+static inline struct cx_map_node *
+cx_map_find_node(const struct cx_map *m, uint64_t hash, void *key, cx_map_same *same,
+                 struct cx_map_pins *pins)
 {
     const struct cx_map_table *t = cx_load_acquire(&m->table); /* [T1] pairs with [T2] */
     do {
@@ -70,13 +70,22 @@ cx_map_find(const struct cx_map *m, uint64_t hash, void *key, cx_map_same *same,
                 is_same = cx_map_verdict(pins, node);
             }
             if (is_same == 1) {
-                return cx_load_acquire(&node->value); /* LP; pairs with cx_map_replace */
+                return node;
             }
         }
         /* A node that was moved before the walk came to it is in the next table by then. */
         t = CX_BUG(MAP_ONE_TABLE) ? NULL : cx_load_acquire(&t->next); /* [M1] pairs with [M2] */
     } while (CX_UNLIKELY(t != NULL));
     return NULL;
+}
+
+/* Its value, borrowed; NULL also if it was just removed. */
+static inline void *
+cx_map_find(const struct cx_map *m, uint64_t hash, void *key, cx_map_same *same,
+            struct cx_map_pins *pins)
+{
+    struct cx_map_node *node = cx_map_find_node(m, hash, key, same, pins);
+    return node == NULL ? NULL : cx_load_acquire(&node->value); /* LP; pairs with cx_map_put */
 }
 
 /* Between begin and leave: sets op->node, link and near.  False: there are pins to be compared first. */

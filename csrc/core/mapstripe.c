@@ -53,7 +53,7 @@ tables_release(const struct cx_map_hooks *hooks, struct cx_map_table *t)
                 struct cx_map_node *following = node->next;
                 void *value = node->value;
                 node_release(hooks, node);
-                if (value != NULL) {
+                if (cx_map_is_object(value)) {
                     hooks->drop(value);
                 }
                 node = following;
@@ -124,7 +124,7 @@ cx_map_visit_tables(const struct cx_map_table *t, int (*visit)(void *object, voi
             for (; node != NULL && node != CX_MAP_MOVED; node = cx_load_relaxed(&node->next)) {
                 void *value = cx_load_relaxed(&node->value);
                 if ((answer = visit(node->key, arg)) != 0 ||
-                    (value != NULL && (answer = visit(value, arg)) != 0)) {
+                    (cx_map_is_object(value) && (answer = visit(value, arg)) != 0)) {
                     return answer;
                 }
             }
@@ -306,6 +306,7 @@ cx_map_repair(struct cx_map *m)
     }
     if (cx_load_relaxed(&m->generation) != cx_fork_generation()) {
         bool any = false;
+        cx_store_relaxed(&m->snapshots, 0);
         for (uint32_t i = 0; i < cx_map_stripe_count(m); i++) {
             if (was_lost[i]) {
                 repair_stripe(m, &m->stripes[i]);

@@ -26,6 +26,7 @@ struct cx_map_stripe {
     uint32_t number;       /* of the table that the next two are about */
     uint64_t moved, hand;  /* its buckets that were moved on; the next one to try */
     int64_t count;         /* atomic; nodes */
+    bool has_words;        /* atomic; or had: core/mapword.h */
     struct cx_limbo limbo; /* empty on GIL builds */
     struct cx_map_run run;
 };
@@ -47,6 +48,7 @@ struct cx_map {
     uint32_t stripe_bits;
     uint32_t largest_shift; /* of the smallest table */
     uint32_t generation;    /* atomic; the process in which it was last repaired, see core/fork.h */
+    uint32_t snapshots;     /* atomic; being taken: words stand still */
 };
 
 /* What is to be released when no guard is held. */

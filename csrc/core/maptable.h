@@ -19,8 +19,20 @@ struct cx_map_node {
     struct cx_map_node *next; /* atomic */
     uint64_t hash;
     void *key;
-    void *value; /* atomic; NULL: removed */
+    void *value; /* atomic; an object, a word (core/mapword.h), or NULL: removed */
 };
+
+static inline bool
+cx_map_is_word(const void *value)
+{
+    return ((uintptr_t)value & 1) != 0;
+}
+
+static inline bool
+cx_map_is_object(const void *value)
+{
+    return value != NULL && !cx_map_is_word(value);
+}
 
 /* The head of a bucket whose nodes are in the next table. */
 #define CX_MAP_MOVED ((struct cx_map_node *)1)

@@ -15,10 +15,10 @@
  *   chain_of where the entry is linked, for policies that do not keep that in the entry
  *   memory   of sketches and ghosts, for that many entries; `allocate` outside the exclusion
  *
- * What a hit writes decides whether hits could go on beside each other: fifo writes nothing; sieve and
- * s3fifo write two bits of their own entry, so a lost update costs one hit's worth of warmth; lrupolicy,
- * lfu and tinylfu move the entry within their chains, tinylfu counts in its sketch too, and so they
- * need the exclusion.
+ * What a hit writes decides what becomes of hits at once: fifo writes nothing; sieve and s3fifo write two
+ * bits of their own entry, without a lock, so a lost update costs one hit's worth of warmth; lrupolicy,
+ * lfu and tinylfu move the entry within their chains, tinylfu counts in its sketch too, and so their
+ * hits wait in core/reads.h for whoever has the exclusion next, who tells them in the order of time.
  *
  * Progress:        hit, insert, remove: O(1).  victim: O(1) amortised, at most CX_POLICY_LOOKS steps.
  * Synchronization: the caller excludes every operation, but for cx_memory_allocate and cx_memory_free.
@@ -30,7 +30,6 @@
 #include "core/ghost.h"
 #include "core/sketch.h"
 
-#define CX_PINNED UINT8_MAX
 #define CX_POLICY_LOOKS                                                                            \
     1024 /* entries that one choice spares; then the next one goes, warm or not */
 

@@ -35,9 +35,15 @@ cx_rcu_is_over(uint64_t stamp)
     return true;
 }
 
+void
+cx_rcu_wait(void)
+{
+}
+
 #elif !defined(CX_WITH_URCU)
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #if defined(__linux__) && !defined(CX_MC)
 #include <linux/membarrier.h>
@@ -67,6 +73,12 @@ membarrier(int command)
 static void
 fence_all(void)
 {
+#ifdef CX_MC
+    if (!cx_rcu_state.is_fenced) {
+        mc_barrier();
+        return;
+    }
+#endif
 #ifdef HAS_MEMBARRIER
     if (CX_LIKELY(!cx_rcu_state.is_fenced)) {
         (void)membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
@@ -199,6 +211,22 @@ bool
 cx_rcu_is_over(uint64_t stamp)
 {
     return cx_load_acquire(&cx_rcu_state.epoch) >= stamp + (CX_BUG(RCU_ONE_EPOCH) ? 1 : 2);
+}
+
+/* A section is short, so its thread only has to get a processor. */
+void
+cx_rcu_wait(void)
+{
+    uint64_t stamp = cx_rcu_stamp();
+    while (!cx_rcu_is_over(stamp)) {
+        if (!cx_rcu_try_advance()) {
+#ifdef CX_MC
+            cx_pause();
+#else
+            sched_yield();
+#endif
+        }
+    }
 }
 
 #endif

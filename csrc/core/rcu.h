@@ -43,6 +43,9 @@ bool cx_rcu_try_advance(void);
 /* Whether nobody can be reading any more what was unlinked before `stamp` was taken. */
 bool cx_rcu_is_over(uint64_t stamp);
 
+/* Comes back when every section that was entered before the call is over.  Outside sections and locks. */
+void cx_rcu_wait(void);
+
 /* Runs `wait` where it may take long; replaced by the binding by one that leaves the interpreter. */
 extern void (*cx_rcu_detached)(void (*wait)(void));
 

@@ -7,7 +7,7 @@
  * count goes round again with one less.  The small queue is evicted from while it has its tenth, by the
  * weight of what is there now, so that the shares hold whichever bound is the one that is met.
  *
- * A hit counts to three in two bits of its own entry.  Hits at once may count as one; a hit beside a
+ * A hit counts to three in two bits of its own entry, without the exclusion.  Hits at once may count as one; a hit beside a
  * visit of the eviction may be lost.  Either way the entry's warmth is off by one, and the victim one
  * that fewer hits would have made. */
 #include "core/policy.h"
@@ -42,11 +42,12 @@ victim(struct cx_policy *policy)
     for (int looks = 0;; looks++) {
         unsigned chain = main_goes(policy) ? MAIN : SMALL;
         uint32_t at = policy->chains[chain].oldest;
-        uint8_t least = chain == SMALL ? PROMOTED_AT : 1;
-        if (at == CX_NONE || entries[at].hot < least || looks == CX_POLICY_LOOKS) {
+        uint8_t least = chain == SMALL ? PROMOTED_AT : 1, hot;
+        if (at == CX_NONE || (hot = cx_load_relaxed(&entries[at].hot)) < least ||
+            looks == CX_POLICY_LOOKS) {
             return at;
         }
-        entries[at].hot = chain == SMALL ? 0 : (uint8_t)(entries[at].hot - 1);
+        cx_store_relaxed(&entries[at].hot, (uint8_t)(chain == SMALL ? 0 : hot - 1));
         cx_chain_move(policy, MAIN, at);
     }
 }

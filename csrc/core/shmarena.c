@@ -41,6 +41,9 @@ cx_shmarena_fini(struct cx_shmarena *arena)
         free(arena->free[i].offsets);
         arena->free[i] = (struct cx_shmarena_list){0};
     }
+    free(arena->lent);
+    arena->lent = NULL;
+    arena->lents = arena->lent_room = 0;
 }
 
 bool
@@ -113,4 +116,99 @@ cx_shmarena_give(struct cx_shmarena *arena, const struct cx_shmarena_block *bloc
     }
     list->offsets[list->length++] = block->offset;
     arena->used -= rounded;
+}
+
+/* --- lending ---------------------------------------------------------------------------------- */
+
+#define MESSAGE 0x80000000u /* the message has it; the other bits count borrowers */
+
+static uint32_t *
+word_of(char *at)
+{
+    return (uint32_t *)(void *)(at - CX_SHMARENA_LINE);
+}
+
+enum cx_status
+cx_shmarena_lend(struct cx_shmarena *arena, uint64_t size, uint64_t *offset)
+{
+    bool fresh;
+    cx_shmarena_sweep(arena);
+    if (arena->lents == arena->lent_room) {
+        uint32_t room = arena->lent_room == 0 ? 16 : arena->lent_room * 2;
+        struct cx_shmarena_block *more = realloc(arena->lent, room * sizeof *more);
+        if (more == NULL) {
+            return CX_NOMEM;
+        }
+        arena->lent = more;
+        arena->lent_room = room;
+    }
+    struct cx_shmarena_block *block = &arena->lent[arena->lents];
+    enum cx_status status = size > CX_SHM_MOST / 4
+                                ? CX_FULL
+                                : cx_shmarena_take(arena, size + CX_SHMARENA_LINE, block, &fresh);
+    if (status == CX_OK) {
+        arena->lents++;
+        *offset = block->offset + CX_SHMARENA_LINE;
+        cx_store_relaxed(word_of(arena->shm->base + *offset), MESSAGE);
+        CX_KILL_POINT();
+    }
+    return status;
+}
+
+void
+cx_shmarena_sweep(struct cx_shmarena *arena)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < arena->lents; i++) {
+        struct cx_shmarena_block block = arena->lent[i];
+        char *at = arena->shm->base + block.offset + CX_SHMARENA_LINE;
+        if (cx_load_acquire(word_of(at)) != 0) { /* [A1] pairs with [A2] */
+            arena->lent[kept++] = block;
+            continue;
+        }
+        block.forks = cx_shm_forks(); /* nobody here has known it: a child knows nothing of it */
+        cx_shmarena_give(arena, &block);
+    }
+    arena->lents = kept;
+}
+
+bool
+cx_shmarena_borrow(char *at, bool over)
+{
+    uint32_t now = cx_load_relaxed(word_of(at));
+    do {
+        if ((now & MESSAGE) == 0) {
+            return false;
+        }
+        CX_KILL_POINT();
+    } while (!cx_cas_acquire(word_of(at), &now, (over ? now & ~MESSAGE : now) + 1)); /* LP */
+    CX_KILL_POINT();
+    return true;
+}
+
+void
+cx_shmarena_return(char *at)
+{
+    uint32_t now = cx_load_relaxed(word_of(at));
+    do {
+        if ((now & ~MESSAGE) == 0) {
+            return; /* somebody else wrote there */
+        }
+        CX_KILL_POINT();
+    } while (!cx_cas_release(word_of(at), &now, now - 1)); /* LP; [A2] pairs with [A1] */
+    CX_KILL_POINT();
+}
+
+bool
+cx_shmarena_call_back(char *at)
+{
+    uint32_t now = cx_load_relaxed(word_of(at));
+    do {
+        if ((now & MESSAGE) == 0) {
+            return false;
+        }
+        CX_KILL_POINT();
+    } while (!cx_cas_release(word_of(at), &now, now & ~MESSAGE)); /* LP; [A2] */
+    CX_KILL_POINT();
+    return true;
 }

@@ -8,7 +8,13 @@
  * A block that another process may know is never handed out again: it was alive at a fork, or was
  * exposed.  Its memory goes with the segment.
  *
+ * A block may be lent instead, with a message.  The line before it holds a word that says who has it:
+ * the message, until it is taken over or called back, and how many borrowers.  Once nobody has it, it
+ * is the arena's again, and nobody is told: the arena looks at what it lent when it needs room.  A
+ * borrower that dies or forks never gives back, and the block is lost, not damaged.
+ *
  * Progress:  blocking: the caller excludes (a lock of the binding).  Pages are filled on first use.
+ *            borrow, return and call_back need no exclusion and are lock-free.
  * Ownership: a child has no use for an arena that it inherits (cx_shmarena_mine).
  */
 #ifndef CX_CORE_SHMARENA_H
@@ -17,6 +23,7 @@
 #include "core/shm.h"
 
 #define CX_SHMARENA_CLASSES 164 /* from 64 bytes to CX_SHM_MOST */
+#define CX_SHMARENA_LINE 64     /* bytes before a lent block */
 
 struct cx_shmarena_block {
     uint64_t offset, size; /* in the segment; the size asked for */
@@ -33,6 +40,8 @@ struct cx_shmarena {
         uint64_t *offsets;
         uint32_t length, room;
     } free[CX_SHMARENA_CLASSES];
+    struct cx_shmarena_block *lent; /* with their lines */
+    uint32_t lents, lent_room;
 };
 
 void cx_shmarena_init(struct cx_shmarena *arena, struct cx_shm *shm);
@@ -47,5 +56,17 @@ enum cx_status cx_shmarena_take(struct cx_shmarena *arena, uint64_t size,
                                 struct cx_shmarena_block *block, bool *fresh);
 /* Gives it back, unless another process may know it. */
 void cx_shmarena_give(struct cx_shmarena *arena, const struct cx_shmarena_block *block);
+
+/* Lends a block of `size` bytes at *offset: as cx_shmarena_take, and CX_NOMEM. */
+enum cx_status cx_shmarena_lend(struct cx_shmarena *arena, uint64_t size, uint64_t *offset);
+/* Takes back what nobody has any more. */
+void cx_shmarena_sweep(struct cx_shmarena *arena);
+
+/* In any process, `at` is where the lent block begins.  A borrower with `over` takes it over from the
+ * message, which can be done once; false: there is no message. */
+CX_NODISCARD bool cx_shmarena_borrow(char *at, bool over);
+void cx_shmarena_return(char *at);
+/* The message has not arrived and will not; false: a borrower has taken it over. */
+bool cx_shmarena_call_back(char *at);
 
 #endif

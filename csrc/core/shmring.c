@@ -38,40 +38,6 @@ padded(uint64_t length)
     return (length + 2 * WORD - 1) / WORD * WORD;
 }
 
-/* The last published place.  Its copy is not written again before the next version has been
- * published, so a version that has not changed proves it whole. */
-static struct cx_shmring_place
-look(const struct cx_shmring_cursor *cursor)
-{
-    struct cx_shmring_place place;
-    uint32_t version, again = cx_load_acquire(&cursor->version); /* [R1] pairs with [R2] */
-    do {
-        version = again;
-        const struct cx_shmring_place *copy = &cursor->copy[version & 1];
-        place.region = cx_load_acquire(&copy->region);
-        place.position = cx_load_acquire(&copy->position);
-        place.messages = cx_load_acquire(&copy->messages);
-        again = cx_load_acquire(&cursor->version); /* [R1] */
-    } while (again != version);
-    return place;
-}
-
-/* By the holder of the cursor's lock. */
-static void
-publish(struct cx_shmring_cursor *cursor, const struct cx_shmring_place *place)
-{
-    uint32_t version = cx_load_relaxed(&cursor->version) + 1;
-    struct cx_shmring_place *copy = &cursor->copy[version & 1];
-    cx_store_release(&copy->region, place->region); /* not before the version that freed it */
-    CX_KILL_POINT();
-    cx_store_release(&copy->position, place->position);
-    CX_KILL_POINT();
-    cx_store_release(&copy->messages, place->messages);
-    CX_KILL_POINT();
-    cx_store_release(&cursor->version, version); /* LP; [R2] pairs with [R1] */
-    CX_KILL_POINT();
-}
-
 static bool
 is_sane(const struct cx_shmring_place *place)
 {
@@ -112,16 +78,16 @@ copy_out(const char *region, uint64_t size, uint64_t position, void *data, uint6
 }
 
 void
-cx_shmring_attach(struct cx_shmring *ring, struct cx_shm *shm)
+cx_shmring_attach(struct cx_shmring *ring, struct cx_shm *shm, int event)
 {
-    *ring = (struct cx_shmring){.shm = shm};
+    *ring = (struct cx_shmring){.shm = shm, .event = event};
     ring->shared = (struct cx_shmring_shared *)(void *)(shm->base + CX_SHM_HEADER);
 }
 
 void
-cx_shmring_create(struct cx_shmring *ring, struct cx_shm *shm, uint64_t most)
+cx_shmring_create(struct cx_shmring *ring, struct cx_shm *shm, int event, uint64_t most)
 {
-    cx_shmring_attach(ring, shm);
+    cx_shmring_attach(ring, shm, event);
     ring->shared->most = most;
     ring->shared->tail.used = 1;
 }
@@ -137,6 +103,33 @@ cx_shmring_fini(struct cx_shmring *ring)
     }
 }
 
+/* --- bells ------------------------------------------------------------------------------------ */
+
+void
+cx_shmring_await(struct cx_shmring_bell *bell)
+{
+    cx_shmbell_set(&bell->loops);
+}
+
+/* For loops; after a fence. */
+static void
+tell(struct cx_shmring *ring, struct cx_shmring_bell *bell)
+{
+    if (CX_UNLIKELY(cx_load_relaxed(&bell->loops) != 0)) {
+        CX_KILL_POINT();
+        cx_store_relaxed(&bell->loops, 0);
+        CX_KILL_POINT();
+        cx_event_signal(ring->event);
+    }
+}
+
+static void
+ring_for(struct cx_shmring *ring, struct cx_shmring_bell *bell, int n)
+{
+    cx_shmbell_ring(&bell->sleepers, n); /* with the fence */
+    tell(ring, bell);
+}
+
 /* --- producers -------------------------------------------------------------------------------- */
 
 /* What a producer that died has begun and not published. */
@@ -144,7 +137,7 @@ static void
 repair_tail(struct cx_shmring_shared *s)
 {
     uint32_t entering = cx_load_relaxed(&s->tail.entering);
-    struct cx_shmring_place tail = look(&s->tail.cursor);
+    struct cx_shmring_place tail = cx_shmcursor_look(&s->tail.cursor);
     if (entering != 0 && entering - 1 != tail.region && entering <= CX_SHMRING_REGIONS) {
         uint32_t used = cx_load_relaxed(&s->tail.used);
         while (!cx_cas_relaxed(&s->tail.used, &used, used & ~(1u << (entering - 1)))) {
@@ -219,7 +212,7 @@ go_on_in(struct cx_shmring *ring, struct cx_shmring_place *tail, int region, uin
     }
     CX_KILL_POINT();
     *tail = next;
-    publish(&s->tail.cursor, tail);
+    cx_shmcursor_publish(&s->tail.cursor, tail);
     cx_store_relaxed(&s->tail.entering, 0);
     CX_KILL_POINT();
     return CX_OK;
@@ -254,7 +247,7 @@ put_one(struct cx_shmring *ring, struct cx_shmring_place *tail,
         const struct cx_shmring_message *message)
 {
     uint64_t need = padded(message->length), most = ring->shared->most;
-    struct cx_shmring_place head = look(&ring->shared->head.cursor);
+    struct cx_shmring_place head = cx_shmcursor_look(&ring->shared->head.cursor);
     if (message->length > CX_SHMRING_LONGEST || message->kind > 255) {
         return CX_TOO_BIG;
     }
@@ -297,11 +290,11 @@ cx_shmring_put(struct cx_shmring *ring, const struct cx_shmring_message *message
         repair_tail(s);
     }
     status = CX_OK;
-    struct cx_shmring_place tail = look(&s->tail.cursor);
+    struct cx_shmring_place tail = cx_shmcursor_look(&s->tail.cursor);
     if (!is_sane(&tail)) {
         status = CX_DAMAGED;
     }
-    else if (cx_load_relaxed(&s->closed) != 0) {
+    else if (cx_load_relaxed(&s->closed) != CX_SHMRING_OPEN) {
         status = CX_CLOSED;
     }
     while (status == CX_OK && *put < n) {
@@ -309,11 +302,14 @@ cx_shmring_put(struct cx_shmring *ring, const struct cx_shmring_message *message
         *put += status == CX_OK;
     }
     if (*put > 0) {
-        publish(&s->tail.cursor, &tail);
+        cx_shmcursor_publish(&s->tail.cursor, &tail);
     }
     (void)cx_shmlock_release(&s->tail.lock);
     if (*put > 0) {
-        cx_shmbell_ring(&s->items, *put > INT_MAX ? INT_MAX : (int)*put);
+        ring_for(ring, &s->items, *put > INT_MAX ? INT_MAX : (int)*put);
+    }
+    if (status == CX_OK && *put > 0) {
+        tell(ring, &s->room); /* of who found this producer inside and there is room yet */
     }
     return status;
 }
@@ -345,7 +341,7 @@ repair_head(struct cx_shmring *ring)
     struct cx_shmring_shared *s = ring->shared;
     uint32_t leaving = cx_load_relaxed(&s->head.leaving);
     if (leaving != 0 && leaving <= CX_SHMRING_REGIONS &&
-        look(&s->head.cursor).region != leaving - 1) {
+        cx_shmcursor_look(&s->head.cursor).region != leaving - 1) {
         give_back(ring, leaving - 1);
     }
     cx_store_relaxed(&s->head.leaving, 0);
@@ -364,7 +360,7 @@ follow(struct cx_shmring *ring, struct cx_shmring_place *head, uint64_t to)
     cx_store_relaxed(&s->head.leaving, (uint32_t)from + 1);
     CX_KILL_POINT();
     *head = (struct cx_shmring_place){to, 0, head->messages};
-    publish(&s->head.cursor, head);
+    cx_shmcursor_publish(&s->head.cursor, head);
     give_back(ring, from);
     return CX_OK;
 }
@@ -374,7 +370,7 @@ static enum cx_status
 first_word(struct cx_shmring *ring, struct cx_shmring_place *head, uint64_t *word)
 {
     for (int marks = 0; marks <= 2 * CX_SHMRING_REGIONS; marks++) {
-        struct cx_shmring_place tail = look(&ring->shared->tail.cursor);
+        struct cx_shmring_place tail = cx_shmcursor_look(&ring->shared->tail.cursor);
         if (!is_sane(&tail)) {
             return CX_DAMAGED;
         }
@@ -451,19 +447,25 @@ cx_shmring_take(struct cx_shmring *ring, void *space, uint64_t bytes,
     }
     status = CX_DAMAGED;
     /* Read before the tail: what was put before the close is seen. */
-    bool closed = cx_load_acquire(&s->closed) != 0; /* [R6] pairs with [R7] */
-    struct cx_shmring_place head = look(&s->head.cursor);
-    if (is_sane(&head)) {
+    uint32_t closed = cx_load_acquire(&s->closed); /* [R6] pairs with [R7] */
+    struct cx_shmring_place head = cx_shmcursor_look(&s->head.cursor);
+    if (closed >= CX_SHMRING_DISCARDED) {
+        status = CX_CLOSED;
+    }
+    else if (is_sane(&head)) {
         status = take_all(ring, &head, space, bytes, taken, n, got);
     }
     if (*got > 0) {
-        publish(&s->head.cursor, &head);
+        cx_shmcursor_publish(&s->head.cursor, &head);
     }
     (void)cx_shmlock_release(&s->head.lock);
     if (*got > 0) {
-        cx_shmbell_ring(&s->room, INT_MAX);
+        ring_for(ring, &s->room, INT_MAX);
+        if (CX_UNLIKELY(cx_load_relaxed(&s->items.loops) != 0) && cx_shmring_len(ring) > 0) {
+            tell(ring, &s->items); /* one signal may have stood for several messages */
+        }
     }
-    return status == CX_EMPTY && closed ? CX_CLOSED : status;
+    return status == CX_EMPTY && closed != CX_SHMRING_OPEN ? CX_CLOSED : status;
 }
 
 /* --- both ------------------------------------------------------------------------------------- */
@@ -471,16 +473,47 @@ cx_shmring_take(struct cx_shmring *ring, void *space, uint64_t bytes,
 uint64_t
 cx_shmring_puts(struct cx_shmring *ring)
 {
-    return look(&ring->shared->tail.cursor).messages;
+    return cx_shmcursor_look(&ring->shared->tail.cursor).messages;
+}
+
+uint64_t
+cx_shmring_takes(struct cx_shmring *ring)
+{
+    return cx_shmcursor_look(&ring->shared->head.cursor).messages;
 }
 
 uint64_t
 cx_shmring_len(struct cx_shmring *ring)
 {
     /* The head first: a tail seen later is not behind it. */
-    uint64_t head = look(&ring->shared->head.cursor).messages;
+    uint64_t head = cx_shmring_takes(ring);
     uint64_t tail = cx_shmring_puts(ring);
-    return tail - head;
+    return cx_load_acquire(&ring->shared->closed) >= CX_SHMRING_DISCARDED ? 0 : tail - head;
+}
+
+uint64_t
+cx_shmring_memory(struct cx_shmring *ring)
+{
+    uint64_t bytes = 4096; /* the page of the header */
+    for (int i = 0; i < CX_SHMRING_REGIONS; i++) {
+        bytes += cx_load_relaxed(&ring->shared->tail.filled[i]);
+    }
+    return bytes;
+}
+
+/* How many messages have to be finished with. */
+static uint64_t
+owed(struct cx_shmring *ring)
+{
+    bool discarded = cx_load_acquire(&ring->shared->closed) >= CX_SHMRING_DISCARDED;
+    return discarded ? cx_shmring_takes(ring) : cx_shmring_puts(ring);
+}
+
+uint64_t
+cx_shmring_unfinished(struct cx_shmring *ring)
+{
+    uint64_t done = cx_load_acquire(&ring->shared->done), all = owed(ring);
+    return all > done ? all - done : 0;
 }
 
 bool
@@ -488,14 +521,14 @@ cx_shmring_done(struct cx_shmring *ring)
 {
     uint64_t done = cx_load_acquire(&ring->shared->done);
     do {
-        if (done >= cx_shmring_puts(ring)) {
+        if (done >= owed(ring)) {
             return false;
         }
         CX_KILL_POINT();
     } while (!cx_cas_acq_rel(&ring->shared->done, &done, done + 1)); /* LP */
     CX_KILL_POINT();
     if (cx_shmring_all_done(ring)) {
-        cx_shmbell_ring(&ring->shared->joined, INT_MAX);
+        ring_for(ring, &ring->shared->joined, INT_MAX);
     }
     return true;
 }
@@ -503,12 +536,22 @@ cx_shmring_done(struct cx_shmring *ring)
 bool
 cx_shmring_all_done(struct cx_shmring *ring)
 {
-    uint64_t done = cx_load_acquire(&ring->shared->done);
-    return done >= cx_shmring_puts(ring);
+    return cx_shmring_unfinished(ring) == 0;
+}
+
+/* Nobody reads or writes messages any more: their memory goes.  By the holder of both locks. */
+static void
+drop_all(struct cx_shmring *ring)
+{
+    for (int i = 0; i < CX_SHMRING_REGIONS; i++) {
+        cx_store_relaxed(&ring->shared->tail.filled[i], 0);
+    }
+    CX_KILL_POINT();
+    cx_shm_drop(ring->shm, START, cx_shmring_size() - START);
 }
 
 enum cx_status
-cx_shmring_close(struct cx_shmring *ring, struct cx_shmlock_busy *busy)
+cx_shmring_close(struct cx_shmring *ring, bool discard, struct cx_shmlock_busy *busy)
 {
     struct cx_shmring_shared *s = ring->shared;
     enum cx_status status = cx_shmlock_enter(&s->tail.lock, busy);
@@ -518,11 +561,28 @@ cx_shmring_close(struct cx_shmring *ring, struct cx_shmlock_busy *busy)
     if (status == CX_DIED) {
         repair_tail(s);
     }
-    cx_store_release(&s->closed, 1); /* LP; [R7] pairs with [R6] */
-    CX_KILL_POINT();
+    if (!discard && cx_load_relaxed(&s->closed) == CX_SHMRING_OPEN) {
+        cx_store_release(&s->closed, CX_SHMRING_CLOSED); /* LP; [R7] pairs with [R6] */
+        CX_KILL_POINT();
+    }
+    if (discard) {
+        /* Nobody is between having taken a message and having published that. */
+        status = cx_shmlock_enter(&s->head.lock, busy);
+        if (status == CX_WAIT) {
+            (void)cx_shmlock_release(&s->tail.lock);
+            return CX_WAIT;
+        }
+        if (status == CX_DIED) {
+            repair_head(ring);
+        }
+        cx_store_release(&s->closed, CX_SHMRING_DISCARDED); /* LP; [R7] */
+        CX_KILL_POINT();
+        drop_all(ring);
+        (void)cx_shmlock_release(&s->head.lock);
+    }
     (void)cx_shmlock_release(&s->tail.lock);
-    cx_shmbell_ring(&s->items, INT_MAX);
-    cx_shmbell_ring(&s->room, INT_MAX);
-    cx_shmbell_ring(&s->joined, INT_MAX);
+    ring_for(ring, &s->items, INT_MAX);
+    ring_for(ring, &s->room, INT_MAX);
+    ring_for(ring, &s->joined, INT_MAX);
     return CX_OK;
 }

@@ -7,7 +7,7 @@
  * before its second use (0.7 % hits where LRU has 33.3 %).  So the hand may not enter the newest tenth,
  * by numbers of insertion: it starts again at the oldest entry.
  *
- * A hit sets one bit of its own entry.  Two hits at once set the same bit; a hit beside the hand's visit
+ * A hit sets one bit of its own entry, without the exclusion.  Two hits at once set the same bit; a hit beside the hand's visit
  * may be lost or count for the next round, then the victim is one that a serial order could have had. */
 #include "core/policy.h"
 
@@ -29,10 +29,10 @@ victim(struct cx_policy *policy)
         if (at == CX_NONE || policy->sequence - entries[at].number <= newest) {
             at = policy->chains[0].oldest;
         }
-        if (at == CX_NONE || entries[at].hot == 0 || looks == CX_POLICY_LOOKS) {
+        if (at == CX_NONE || cx_load_relaxed(&entries[at].hot) == 0 || looks == CX_POLICY_LOOKS) {
             break;
         }
-        entries[at].hot = 0;
+        cx_store_relaxed(&entries[at].hot, (uint8_t)0);
         at = entries[at].prev;
     }
     policy->hand = at; /* its removal moves the hand on */

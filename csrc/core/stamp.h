@@ -14,16 +14,24 @@
 #ifndef CX_CORE_STAMP_H
 #define CX_CORE_STAMP_H
 
+#include "core/atomic.h"
 #include "core/clock.h"
 
 extern CX_THREAD_LOCAL uint64_t cx_stamp_last;
 
+#ifdef CX_MC
+
+#define cx_stamp() mc_stamp()
+#define cx_stamp_alone() mc_stamp()
+
+#else
+
 static inline uint64_t
 cx_stamp(void)
 {
-#if defined(__x86_64__) && !defined(CX_MC)
+#if defined(__x86_64__)
     uint64_t stamp = __builtin_ia32_rdtsc();
-#elif defined(__aarch64__) && !defined(CX_MC)
+#elif defined(__aarch64__)
     uint64_t stamp;
     __asm__ __volatile__("mrs %0, cntvct_el0" : "=r"(stamp));
 #else
@@ -39,5 +47,7 @@ cx_stamp_alone(void)
 {
     return CX_LIKELY(cx_stamp_last != 0) ? ++cx_stamp_last : cx_stamp();
 }
+
+#endif
 
 #endif

@@ -87,7 +87,9 @@ cx_tally_arrive_slow(struct cx_tally *t)
         return;
     }
     cx_store_relaxed(&t->arrivals, 1);
-    (void)cx_rcu_try_advance();        /* a barrier in every running thread */
+    if (!CX_BUG(TALLY_NO_BARRIER)) {
+        (void)cx_rcu_try_advance(); /* a barrier in every running thread */
+    }
     cx_store_release(&t->arrivals, 2); /* [T3] pairs with [T4] */
 }
 
@@ -135,6 +137,10 @@ cx_tally_reset(struct cx_tally *t)
 {
     for (int kind = 0; kind < CX_TALLY_KINDS; kind++) {
         int64_t sum = cx_tally_sum(t, kind);
+        if (CX_BUG(TALLY_RESET_ZEROES)) {
+            cx_store_relaxed(&t->count[kind], 0);
+            continue;
+        }
         (void)cx_fetch_add_relaxed(&t->base[kind], sum);
     }
 }

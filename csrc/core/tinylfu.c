@@ -8,8 +8,9 @@
  * keys whose counts he has driven up.  The main part is an LRU chain on probation and, for what was hit
  * there, a protected one of four fifths.
  *
- * A hit moves its entry and counts in the sketch, under the exclusion, so the victim is that of the
- * order in which threads entered it. */
+ * A hit moves its entry and counts in the sketch.  Hits without the exclusion are noted (core/reads.h),
+ * none is lost, and all are counted before anything is evicted, in the order of their stamps: the victim
+ * is one that this order could have had one by one. */
 #include "core/policy.h"
 
 enum { PROBATION, WINDOW, PROTECTED };

@@ -63,4 +63,10 @@ cx_rcu_is_over(uint64_t stamp)
     return cx_load_acquire(&ended) >= stamp;
 }
 
+void
+cx_rcu_wait(void)
+{
+    (void)cx_rcu_try_advance();
+}
+
 #endif

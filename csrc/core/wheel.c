@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "core/wheel.h"
 
+#include "core/atomic.h"
+
 #include <string.h>
 
 /* The `prev` of a bucket's first node says which bucket it is. */
@@ -22,7 +24,7 @@ cx_wheel_init(struct cx_wheel *wheel, int64_t now)
 void
 cx_wheel_add(struct cx_wheel *wheel, struct cx_wheel_node *nodes, uint32_t node)
 {
-    int64_t tick = tick_of(nodes[node].deadline);
+    int64_t tick = tick_of(cx_load_relaxed(&nodes[node].deadline));
     uint64_t ahead = tick > wheel->tick ? (uint64_t)(tick - wheel->tick) : 0;
     unsigned level = 0;
     while (level < CX_WHEEL_LEVELS - 1 && ahead >> 6 * (level + 1) != 0) {
@@ -131,7 +133,7 @@ look_closely(struct cx_wheel *wheel, struct cx_wheel_node *nodes, int64_t now, u
         }
         --*budget;
         wheel->look = nodes[node].next;
-        if (nodes[node].deadline <= now) {
+        if (cx_load_relaxed(&nodes[node].deadline) <= now) {
             cx_wheel_remove(wheel, nodes, node);
             return node;
         }
@@ -162,7 +164,7 @@ cx_wheel_next(struct cx_wheel *wheel, struct cx_wheel_node *nodes, int64_t now, 
         }
         --*budget;
         cx_wheel_remove(wheel, nodes, node);
-        if (nodes[node].deadline <= now) {
+        if (cx_load_relaxed(&nodes[node].deadline) <= now) {
             return node;
         }
         cx_wheel_add(wheel, nodes, node); /* it was put off */

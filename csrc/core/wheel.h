@@ -26,7 +26,7 @@
 #define CX_WHEEL_MORE (UINT32_MAX - 1) /* the budget is used up before that is known */
 
 struct cx_wheel_node {
-    int64_t deadline; /* ns */
+    int64_t deadline; /* ns; atomic: who puts it off need not be excluded */
     uint32_t prev, next;
 };
 

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from multiprocessing import context, reduction
 from typing import Any
+from weakref import WeakValueDictionary
 
 from concx import _core
 
-__all__ = ["DATA", "RING", "SYNC", "Block", "Segment", "block", "dumps", "ring", "slot"]
+__all__ = [
+    "DATA",
+    "RING",
+    "SYNC",
+    "Block",
+    "Segment",
+    "attach",
+    "block",
+    "dumps",
+    "known",
+    "on_its_way",
+    "passing",
+    "ring",
+    "slot",
+    "unique",
+]
 
 SYNC, RING, DATA = 1, 2, 3
 """What a segment holds: locks and the like, a queue's messages, or data."""
 
 SYNC_BYTES = 4 << 20
 OWN_BYTES = 1 << 16  # a block as large as this gets a segment of its own
+
+
+passing = threading.local()
+"""`segments`: while something is pickled whose segments are passed on apart, a dict of them by id."""
 
 
 def dumps(obj: Any) -> memoryview:
@@ -28,11 +50,12 @@ class Segment(_core.Segment):
 
     def __reduce__(self) -> tuple[Any, ...]:
         context.assert_spawning(self)
-        return _attach_segment, (reduction.DupFd(self.fileno()), self.kind)
+        event = None if self.event < 0 else reduction.DupFd(self.event)
+        return _attach_segment, (reduction.DupFd(self.fileno()), self.kind, event)
 
 
-def _attach_segment(fd: Any, kind: int) -> Segment:
-    return Segment.attach(fd.detach(), kind)
+def _attach_segment(fd: Any, kind: int, event: Any) -> Segment:
+    return Segment.attach(fd.detach(), kind, -1 if event is None else event.detach())
 
 
 class Block(_core.Block):
@@ -76,3 +99,76 @@ def block(size: int, *, zero: bool = True) -> Block:
 def ring() -> Segment:
     """A segment for the messages of one queue."""
     return Segment(RING, 0)
+
+
+# --- segments that are passed on while the process runs
+
+_known: WeakValueDictionary[bytes, Segment] = WeakValueDictionary()
+_known_lock = threading.Lock()
+
+
+def unique(segment: Segment) -> Segment:
+    """The one object of this process for a segment: mapped once."""
+    with _known_lock:
+        return _known.setdefault(segment.id, segment)
+
+
+def known(identity: bytes) -> Segment | None:
+    """A segment that this process has."""
+    with _known_lock:
+        return _known.get(identity)
+
+
+def attach(identity: bytes, fd: int, kind: int) -> Segment:
+    """The segment behind a descriptor that came from another process, which is closed if it is known."""
+    segment = known(identity)
+    if segment is not None:
+        os.close(fd)
+        return segment
+    try:
+        return unique(Segment.attach(fd, kind))
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+class _Named:
+    """A segment inside a message that was passed on apart."""
+
+    def __init__(self, segment: Segment) -> None:
+        self._identity = segment.id
+
+    def __reduce__(self) -> Any:
+        return _find, (self._identity,)
+
+
+def _find(identity: bytes) -> Segment:
+    segment = known(identity)
+    if segment is None:
+        raise LookupError(f"the segment {identity.hex()} was not received")
+    return segment
+
+
+class _Sent:
+    """A segment inside a message; its descriptor is fetched from the process that sent it."""
+
+    def __init__(self, segment: Segment) -> None:
+        self._state = segment.id, segment.kind, reduction.DupFd(segment.fileno())
+
+    def __reduce__(self) -> Any:
+        return _fetch, self._state
+
+
+def _fetch(identity: bytes, kind: int, descriptor: Any) -> Segment:
+    return attach(identity, descriptor.detach(), kind)
+
+
+def on_its_way(segment: Segment) -> Any:
+    """What stands for a segment in the pickle that is being made."""
+    if context.get_spawning_popen() is not None:
+        return segment
+    segments = getattr(passing, "segments", None)
+    if segments is None:
+        return _Sent(segment)
+    segments[segment.id] = segment
+    return _Named(segment)

@@ -18,7 +18,7 @@ import multiprocessing.synchronize as _synchronize
 import threading
 import time
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from multiprocessing import (
     AuthenticationError,
     BufferTooShort,
@@ -49,6 +49,14 @@ from typing import Any
 
 from concx import _core, _shm
 from concx._core import OwnerDied
+from concx._mpstats import (
+    BarrierStats,
+    ConditionStats,
+    EventStats,
+    LockStats,
+    QueueStats,
+    SemaphoreStats,
+)
 
 _sharedctypes: Any = multiprocessing.sharedctypes  # more of it is used than is typed
 
@@ -56,12 +64,16 @@ __all__ = [
     "Array",
     "AuthenticationError",
     "Barrier",
+    "BarrierStats",
     "BoundedSemaphore",
     "BufferTooShort",
     "Condition",
+    "ConditionStats",
     "Event",
+    "EventStats",
     "JoinableQueue",
     "Lock",
+    "LockStats",
     "Manager",
     "OwnerDied",
     "Pipe",
@@ -69,10 +81,12 @@ __all__ = [
     "Process",
     "ProcessError",
     "Queue",
+    "QueueStats",
     "RLock",
     "RawArray",
     "RawValue",
     "Semaphore",
+    "SemaphoreStats",
     "SimpleQueue",
     "TimeoutError",
     "Value",
@@ -116,6 +130,11 @@ class _LockBase(_core.LockBase):
 
     __slots__ = ("__weakref__",)
     _kind = _LOCK
+
+    def stats(self) -> Any:
+        """What it is like now: a `LockStats`; of a semaphore a `SemaphoreStats`."""
+        kind: Any = SemaphoreStats if self._kind == _SEMAPHORE else LockStats
+        return kind(*self._stats())
 
     def __reduce__(self) -> tuple[Any, ...]:
         _assert_spawning(self)
@@ -249,6 +268,11 @@ class Condition:
     def __repr__(self) -> str:
         return f"<{type(self).__name__}({self._lock}, {self._line.waiting()})>"
 
+    def stats(self) -> ConditionStats:
+        """Who waits, and what the lock is like."""
+        lock = self._lock.stats() if hasattr(self._lock, "stats") else None
+        return ConditionStats(self._line.waiting(), lock)
+
     def _reacquire(self, count: int) -> None:
         """Take the lock again, whatever a signal handler raises meanwhile; that is raised then."""
         raised: BaseException | None = None
@@ -323,6 +347,10 @@ class Event(_core.EventBase):
         attributes = getattr(self, "__dict__", None)
         return _rebuild, (_core.EventBase, type(self), (self._block(),), attributes)
 
+    def stats(self) -> EventStats:
+        """Whether it is set, and how often it was."""
+        return EventStats(*self._stats())
+
     def __repr__(self) -> str:
         state = "set" if self.is_set() else "unset"
         return f"<{type(self).__qualname__} at {id(self):#x} {state}>"
@@ -352,6 +380,10 @@ class Barrier(threading.Barrier):
         _assert_spawning(self)
         return self._parties, self._action, self._timeout, self._cond, self._block
 
+    def stats(self) -> BarrierStats:
+        """How many wait."""
+        return BarrierStats(self.parties, self.n_waiting, self.broken)
+
     @property
     def _state(self) -> int:
         return int(self._array[0])
@@ -380,6 +412,10 @@ class _QueueBase(_core.MpQueueBase):
     def close(self) -> None:
         """This process puts and gets no more; the others may."""
         self._closed = True
+
+    def stats(self) -> QueueStats:
+        """What it holds, and what all processes have done with it."""
+        return QueueStats(*self._stats())
 
     __class_getitem__: Any = classmethod(types.GenericAlias)
 
@@ -445,6 +481,10 @@ class JoinableQueue(Queue):
         A message taken by a process that died before `task_done` is never finished with.
         """
         return self._join(timeout)
+
+    def join_async(self, timeout: float | None = None) -> Coroutine[Any, Any, bool]:
+        """`join` for a task: await it."""
+        return self._join_async(timeout)
 
 
 @_core.bind_methods

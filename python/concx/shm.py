@@ -16,11 +16,9 @@ import importlib
 import math
 import mmap
 import os
-import threading
 from dataclasses import dataclass
-from multiprocessing import context, reduction, resource_tracker, shared_memory
+from multiprocessing import context, resource_tracker, shared_memory
 from typing import Any
-from weakref import WeakValueDictionary
 
 from concx import _shm
 from concx._core import SegmentDamaged
@@ -33,9 +31,6 @@ __all__ = [
     "shared_array",
     "shared_empty",
 ]
-
-_known: WeakValueDictionary[bytes, _shm.Segment] = WeakValueDictionary()
-_known_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -70,7 +65,7 @@ class Arena:
     """
 
     def __init__(self, size: int) -> None:
-        self._segment = _known_segment(_shm.Segment(_shm.DATA, size))
+        self._segment = _shm.unique(_shm.Segment(_shm.DATA, size))
 
     def __repr__(self) -> str:
         return f"<concx.shm.Arena size={self._segment.size} used={self._segment.used}>"
@@ -106,38 +101,8 @@ class Arena:
 
 def _attach_arena(segment: _shm.Segment) -> Arena:
     arena = Arena.__new__(Arena)
-    arena._segment = _known_segment(segment)
+    arena._segment = _shm.unique(segment)
     return arena
-
-
-def _known_segment(segment: _shm.Segment) -> _shm.Segment:
-    """The one object of this process for a segment: mapped once."""
-    with _known_lock:
-        return _known.setdefault(segment.id, segment)
-
-
-class _Sent:
-    """A segment inside a message; its descriptor is fetched from the process that sent it."""
-
-    def __init__(self, segment: _shm.Segment) -> None:
-        self._state = segment.id, segment.kind, reduction.DupFd(segment.fileno())
-
-    def __reduce__(self) -> Any:
-        return _fetch, self._state
-
-
-def _fetch(identity: bytes, kind: int, descriptor: Any) -> _shm.Segment:
-    fd = descriptor.detach()
-    with _known_lock:
-        segment = _known.get(identity)
-    if segment is not None:
-        os.close(fd)
-        return segment
-    try:
-        return _known_segment(_shm.Segment.attach(fd, kind))
-    except BaseException:
-        os.close(fd)
-        raise
 
 
 @functools.cache
@@ -166,9 +131,8 @@ def _array_type() -> Any:
                 return numpy.asarray(self).__reduce__()
             segment, offset, size = self._block.place()
             self._block.expose()
-            spawning = context.get_spawning_popen() is not None
             return _rebuild_array, (
-                segment if spawning else _Sent(segment),
+                _shm.on_its_way(segment),
                 (offset, size),
                 (self.shape, self.dtype, start, self.strides),
             )
@@ -196,7 +160,7 @@ def _make_array(block: Any, *arguments: Any) -> Any:
 
 
 def _rebuild_array(segment: _shm.Segment, place: tuple[int, int], how: tuple[Any, ...]) -> Any:
-    return _make_array(_shm.Block.attach(_known_segment(segment), *place), *how)
+    return _make_array(_shm.Block.attach(_shm.unique(segment), *place), *how)
 
 
 def shared_empty(shape: Any, dtype: Any = float, *, arena: Arena | None = None) -> Any:
@@ -238,7 +202,7 @@ def shared_empty(shape: Any, dtype: Any = float, *, arena: Arena | None = None) 
         raise ValueError(f"'shape' must not be negative, got {shape!r}")
     size = max(math.prod(lengths) * kind.itemsize, 1)
     if arena is None:
-        segment = _known_segment(_shm.Segment(_shm.DATA, size + 64))
+        segment = _shm.unique(_shm.Segment(_shm.DATA, size + 64))
     else:
         segment = arena._segment
     return _make_array(_shm.Block(segment, size, False), lengths, kind, 0, None)

@@ -165,11 +165,11 @@ put_hashed(struct cx_map *m, struct object *key, uint64_t hash, struct object *v
         bool is_known = cx_map_seek(&op, key, object_same, &pins->core);
         pins_retain(pins, before);
         if (is_known && op.node != NULL && value != NULL) {
-            cx_map_replace(&op, value);
+            CHECK(cx_map_replace(&op, op.node->value, value));
             value = NULL;
         }
         else if (is_known && op.node != NULL) {
-            cx_map_remove(&op);
+            CHECK(cx_map_remove(&op, op.node->value));
         }
         else if (is_known && value != NULL) {
             cx_map_insert(&op, key, value);

@@ -3,7 +3,7 @@
  * pins, time, what leaves accounted for, hit ratios of generated traces, threads. */
 #include "harness.h"
 
-#include "core/cache.h"
+#include "core/cacheroom.h"
 
 static const char *const names[] = {"s3fifo", "lru", "tinylfu", "sieve", "lfu", "fifo"};
 #define POLICIES 6
@@ -375,6 +375,7 @@ test_hit_ratios(void)
     CHECK(ratio("lfu", 700, skewed, 200000) > lru + 20);
 }
 
+#if !CX_WITH_GIL
 /* Threads on one cache; each put is by a key of the thread's own or by one that all have. */
 static void
 bang(struct worker *w)
@@ -406,6 +407,7 @@ test_threads(void)
         drop_all(&cache);
     }
 }
+#endif
 
 int
 main(int argc, char **argv)
@@ -416,6 +418,8 @@ main(int argc, char **argv)
     RUN(test_pins);
     RUN(test_shrink);
     RUN(test_hit_ratios);
+#if !CX_WITH_GIL /* which would exclude them */
     RUN(test_threads);
+#endif
     return harness_end();
 }

@@ -12,13 +12,14 @@
 
 static struct cx_shm shm;
 static struct cx_shmring ring;
+static int event;   /* of every ring; -1 where there are none */
 static char *space; /* BIG bytes to take into */
 
 static void
 begin(uint64_t most)
 {
     CHECK_EQ(cx_shm_create(&shm, CX_SHM_RING, cx_shmring_size(), cx_shmring_mapped()), CX_OK);
-    cx_shmring_create(&ring, &shm, most);
+    cx_shmring_create(&ring, &shm, event, most);
     space = space != NULL ? space : malloc(BIG);
 }
 
@@ -78,7 +79,7 @@ test_smoke(void)
     CHECK(!cx_shmring_done(&ring));
     CHECK_EQ(put("last", 4, 0), CX_OK);
     struct cx_shmlock_busy busy = {0};
-    CHECK_EQ(cx_shmring_close(&ring, &busy), CX_OK);
+    CHECK_EQ(cx_shmring_close(&ring, false, &busy), CX_OK);
     CHECK_EQ(put("late", 4, 0), CX_CLOSED);
     CHECK_EQ(take(small, 4, &m), CX_OK);
     CHECK_EQ(take(small, 4, &m), CX_CLOSED);
@@ -149,6 +150,80 @@ test_growth(void)
     CHECK_EQ(ring.shared->tail.used, 1);
     end();
     free(data);
+}
+
+static enum cx_status
+close_ring(bool discard)
+{
+    struct cx_shmlock_busy busy = {0};
+    enum cx_status status;
+    while ((status = cx_shmring_close(&ring, discard, &busy)) == CX_WAIT) {
+        (void)cx_park_shared(busy.word, busy.seen, cx_deadline_after(CX_SHM_LOOK));
+    }
+    return status;
+}
+
+static void
+test_discard(void)
+{
+    struct cx_shmring_message m;
+    begin(0);
+    for (int i = 0; i < 5; i++) {
+        CHECK_EQ(put(space, i == 4 ? BIG : 100, 0), CX_OK);
+    }
+    CHECK_EQ(take(space, BIG, &m), CX_OK);
+    CHECK_EQ(cx_shmring_unfinished(&ring), 5);
+    CHECK(cx_shmring_memory(&ring) > BIG);
+    CHECK_EQ(close_ring(false), CX_OK);
+    CHECK_EQ(cx_shmring_len(&ring), 4);
+    CHECK_EQ(close_ring(true), CX_OK);
+    CHECK_EQ(close_ring(false), CX_OK); /* takes nothing back */
+    CHECK_EQ(cx_shmring_len(&ring), 0);
+    CHECK_EQ(take(space, BIG, &m), CX_CLOSED);
+    CHECK_EQ(put(space, 1, 0), CX_CLOSED);
+    CHECK_EQ(cx_shmring_unfinished(&ring), 1); /* the one that was taken */
+    CHECK(cx_shmring_done(&ring) && !cx_shmring_done(&ring));
+    CHECK(cx_shmring_memory(&ring) <= 4096);
+    end();
+}
+
+/* Who is told, and when: once for each bell that was set, after there is something. */
+static void
+test_bells(void)
+{
+    struct cx_shmring_message m;
+    struct cx_watch watch;
+    uint64_t tag;
+    if (event < 0) {
+        return; /* this system has no events: test_watch says so */
+    }
+    begin(2);
+    CHECK_EQ(cx_watch_init(&watch), CX_OK);
+    CHECK(cx_watch_add(&watch, event, 1));
+    (void)cx_watch_take(&watch, &tag, 1);
+    CHECK_EQ(put("a", 1, 0), CX_OK);
+    CHECK_EQ(cx_watch_take(&watch, &tag, 1), 0); /* nobody has asked */
+    cx_shmring_await(&ring.shared->items);
+    CHECK_EQ(put("b", 1, 0), CX_OK);
+    CHECK_EQ(cx_watch_take(&watch, &tag, 1), 1);
+    cx_shmring_await(&ring.shared->room);
+    CHECK_EQ(put("c", 1, 0), CX_FULL);
+    CHECK_EQ(cx_watch_take(&watch, &tag, 1), 0);
+    cx_shmring_await(&ring.shared->items); /* there is one left for whoever waits still */
+    CHECK_EQ(take(space, 8, &m), CX_OK);
+    CHECK_EQ(cx_watch_take(&watch, &tag, 1), 1);
+    CHECK(ring.shared->room.loops == 0 && ring.shared->items.loops == 0);
+    cx_shmring_await(&ring.shared->joined);
+    CHECK(cx_shmring_done(&ring));
+    CHECK_EQ(cx_watch_take(&watch, &tag, 1), 0);
+    CHECK_EQ(take(space, 8, &m), CX_OK);
+    CHECK(cx_shmring_done(&ring));
+    CHECK_EQ(cx_watch_take(&watch, &tag, 1), 1);
+    cx_shmring_await(&ring.shared->items);
+    CHECK_EQ(close_ring(false), CX_OK);
+    CHECK_EQ(cx_watch_take(&watch, &tag, 1), 1);
+    cx_watch_fini(&watch);
+    end();
 }
 
 static void
@@ -225,14 +300,18 @@ put_and_take(void *arg)
         for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
             memcpy(data, &told->begun, 8);
             told->begun++;
+            cx_shmring_await(&ring.shared->items);
             if (put(data, lengths[i], 0) == CX_OK) {
                 told->put++;
             }
         }
         for (size_t i = 0; i < sizeof lengths / sizeof *lengths - 1; i++) {
+            cx_shmring_await(&ring.shared->room);
+            cx_shmring_await(&ring.shared->items);
             if (take(space, BIG, &m) == CX_OK) {
                 told->taken++;
             }
+            cx_shmring_await(&ring.shared->joined);
             (void)cx_shmring_done(&ring);
         }
     }
@@ -284,6 +363,39 @@ test_killed_anywhere(void)
     munmap(told, sizeof *told);
 }
 
+static void
+close_and_discard(void *arg)
+{
+    (void)arg;
+    cx_shmring_await(&ring.shared->items);
+    (void)close_ring(true);
+}
+
+/* The one that discards dies: either nothing has happened, or all. */
+static void
+test_killed_in_discard(void)
+{
+    int k = 1, before = 0;
+    for (bool died = true; died; k++) {
+        struct cx_shmring_message m;
+        begin(0);
+        for (int i = 0; i < 3; i++) {
+            CHECK_EQ(put(space, i == 1 ? BIG : 8, 0), CX_OK);
+        }
+        died = dies_at(k, close_and_discard, NULL);
+        bool open = cx_shmring_len(&ring) == 3;
+        before += open;
+        CHECK(open || cx_shmring_len(&ring) == 0);
+        CHECK_EQ(put(space, 8, 0), open ? CX_OK : CX_CLOSED);
+        CHECK_EQ(take(space, BIG, &m), open ? CX_OK : CX_CLOSED);
+        CHECK_EQ(close_ring(true), CX_OK);
+        CHECK_EQ(cx_shmring_unfinished(&ring), open ? 1 : 0);
+        end();
+    }
+    printf("  %d kill points hit\n", k - 2);
+    CHECK(before > 2 && k - before > 4);
+}
+
 /* Shared memory that holds anything: whatever is read or written stays inside (under ASan). */
 static void
 test_fuzz(void)
@@ -331,12 +443,16 @@ main(int argc, char **argv)
 {
     harness_begin(argc, argv);
     cx_shm_install();
+    event = cx_event_new();
     RUN(test_smoke);
     RUN(test_capacity);
     RUN(test_growth);
+    RUN(test_discard);
+    RUN(test_bells);
     RUN(test_no_space);
     RUN(test_mpmc);
     RUN(test_killed_anywhere);
+    RUN(test_killed_in_discard);
     RUN(test_fuzz);
     free(space);
     return harness_end();

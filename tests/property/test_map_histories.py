@@ -110,6 +110,13 @@ def test_snapshots(first: int) -> None:
     check_seeds(partial(record, ConcurrentDict, names, 3), MapModel(), first, 300)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("first", range(0, 600, 300))
+def test_counters(first: int) -> None:
+    """Counters change without a lock; a snapshot of them is an instant all the same."""
+    names = ["add", "add", "add", "add", "snapshot", "pop", "set", "compare_and_set"]
+    check_seeds(partial(record, ConcurrentDict, names, 4), MapModel(), first, 300)  # type: ignore[arg-type]
+
+
 @pytest.mark.long
 def test_many() -> None:
     names = [*NAMES, "snapshot", "clear"]

@@ -50,6 +50,41 @@ def test_sums_add_up() -> None:
 
 
 @pytest.mark.usefixtures("quick_switches")
+def test_counters_lose_nothing_to_who_takes_them() -> None:
+    m: ConcurrentDict[int, int] = ConcurrentDict()
+
+    def add(seed: int) -> int:
+        rng = random.Random(seed)
+        for _ in range(ROUNDS):
+            m.add(rng.randrange(5), 1)
+        return ROUNDS
+
+    def take() -> int:
+        rng = random.Random(9)
+        taken = 0
+        for i in range(ROUNDS):
+            key = rng.randrange(5)
+            if i % 3 == 0:
+                taken += m.pop(key, 0)
+            elif i % 3 == 1:
+                taken += m.snapshot().get(key, 0) and m.pop(key, 0)
+            else:
+                was: Any = MISSING
+
+                def reset(old: Any) -> int:
+                    nonlocal was
+                    was = old
+                    return 0
+
+                m.compute(key, reset)
+                taken += 0 if was is MISSING else was
+        return -taken
+
+    *added, taken = run_threads(*[partial(add, seed) for seed in range(3)], take)
+    assert sum(added) + taken == sum(m.values())
+
+
+@pytest.mark.usefixtures("quick_switches")
 @pytest.mark.parametrize("make", [int, Slow, str], ids=["int", "Slow", "str"])
 def test_every_value_is_taken_once(make: Any) -> None:
     """What goes in comes out once: replaced, popped, popped as an item, or left at the end."""

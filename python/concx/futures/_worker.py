@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from multiprocessing import reduction
 from typing import Any
 
-from concx import _core, _payload
+from concx import _core, _pickled
 
 _std: Any = _standard  # more of it is used than is typed
 
@@ -61,7 +61,7 @@ class _Forward(logging.Handler):
             plain = copy.copy(record)
             plain.msg = plain.message = text
             plain.args = plain.exc_info = plain.exc_text = plain.stack_info = None
-            self._worker.log(_payload.dump(plain))
+            self._worker.log(_pickled.dump(plain))
         except Exception:
             self.handleError(record)
 
@@ -69,9 +69,9 @@ class _Forward(logging.Handler):
 def _failure(error: BaseException) -> Any:
     """What is sent for an exception, or for the one that its pickling raised."""
     try:
-        return _payload.dump(_std._ExceptionWithTraceback(error, error.__traceback__))
+        return _pickled.dump(_std._ExceptionWithTraceback(error, error.__traceback__))
     except BaseException as second:
-        return _payload.dump(_std._ExceptionWithTraceback(second, second.__traceback__))
+        return _pickled.dump(_std._ExceptionWithTraceback(second, second.__traceback__))
 
 
 def main(segment: Descriptor, bell: Descriptor, job: Job) -> None:

@@ -201,6 +201,33 @@ mc_fence(void)
     }
 }
 
+/* membarrier(2): a fence in every thread. */
+void
+mc_barrier(void)
+{
+    if (mc_running >= 0 && mc_tso) {
+        mc_announce(OP_FENCE, NULL, 0, 0);
+        for (uint32_t i = 0; i < world.count; i++) {
+            while (world.task[i].stores > 0) {
+                mc_world_flush((int)i);
+            }
+        }
+        did(OP_FENCE, NULL, 0, 0, 0);
+    }
+}
+
+uint32_t
+mc_thread_number(void)
+{
+    return mc_running < 0 ? MC_THREADS : (uint32_t)mc_running;
+}
+
+uint64_t
+mc_stamp(void)
+{
+    return ++world.stamps;
+}
+
 void
 mc_pause(void)
 {

@@ -18,6 +18,9 @@ uint64_t mc_release(void *p, unsigned size, uint64_t value);
 uint64_t mc_add(void *p, unsigned size, uint64_t value);
 _Bool mc_cas(void *p, void *expected, unsigned size, uint64_t value);
 void mc_fence(void);
+void mc_barrier(void);
+uint32_t mc_thread_number(void);
+uint64_t mc_stamp(void);
 void mc_pause(void);
 
 void *mc_calloc(size_t n, size_t size);

@@ -18,5 +18,11 @@ MODEL(future)
 MODEL(deque)
 MODEL(pool)
 MODEL(map)
+MODEL(cache)
+MODEL(lru)
+
+/* Of the model that runs: each thread's slot of core/rcu.h; the last is setup's. */
+struct cx_rcu_slot;
+extern struct cx_rcu_slot **mc_rcu_slots;
 
 #endif

@@ -11,6 +11,12 @@ memory=$3
 shift 3
 expected=$*
 bound=2
+case $memory in
+*/*)
+    bound=${memory#*/}
+    memory=${memory%/*}
+    ;;
+esac
 [ "$expected" != none ] || bound=1
 report=$("$program" --model "$model" --"$memory" --bound $bound --seconds 60 --quiet)
 found=$(printf '%s\n' "$report" | sed -n 's/^violation: \([^(]*\) (.*/\1/p' | head -n 1)

@@ -62,6 +62,7 @@ struct mc_world {
     int32_t last;      /* who ran last and could go on; -1 if nobody */
     uint32_t live;     /* blocks allocated and not freed */
     uint32_t borrowed; /* thread waiters that are not in the pool */
+    uint64_t stamps;   /* that have been taken */
     struct cx_waiter *pool;
     uint64_t used[MC_THREADS + 1]; /* of each slice of the arena */
     struct mc_task task[MC_THREADS];
