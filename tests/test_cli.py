@@ -79,7 +79,9 @@ def test_demo_counts_and_names_unreadable_files(tree: Path) -> None:
     assert "not utf-8: byte 0xff at 5" in done.stdout
     assert "not a regular file" in done.stdout
     assert re.search(r"^ +alpha +2$", done.stdout, re.MULTILINE)
-    cache = re.search(r"cache: ([\d,]+) look-ups .* hit ratio ([\d.]+)%, ([\d,]+) calls", done.stdout)
+    cache = re.search(
+        r"cache: ([\d,]+) look-ups .* hit ratio ([\d.]+)%, ([\d,]+) calls", done.stdout
+    )
     assert cache is not None
     lookups, calls = int(cache[1]), int(cache[3])
     assert 0 < calls <= lookups

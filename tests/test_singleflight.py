@@ -82,7 +82,13 @@ class Particular(Exception):
 
 
 @pytest.mark.parametrize(
-    "error", [Particular(5, why="x"), OSError(2, "no file", "name"), KeyError("k"), UnicodeDecodeError("a", b"b", 0, 1, "c")]
+    "error",
+    [
+        Particular(5, why="x"),
+        OSError(2, "no file", "name"),
+        KeyError("k"),
+        UnicodeDecodeError("a", b"b", 0, 1, "c"),
+    ],
 )
 def test_exceptions_reach_who_waits_whole(flights: SingleFlight, error: Exception) -> None:
     gate = Gate(lambda: raises(error))

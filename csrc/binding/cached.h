@@ -72,7 +72,7 @@ void cxb_sought_drop(struct cxb_sought *sought);
 /* The key, a new reference; NULL with an exception. */
 PyObject *cxb_sought_key(const struct cxb_sought *sought);
 /* A cx_same of core/entries.h. */
-int cxb_sought_same(void *stored, void *sought);
+int cxb_sought_same(void *stored, void *probe);
 
 vectorcallfunc cxb_cached_vectorcall(void);
 

@@ -69,13 +69,13 @@ def copied(error: BaseException) -> BaseException:
     twin: BaseException | None
     try:
         twin = copy.copy(error)
-    except Exception:  # noqa: BLE001
+    except Exception:
         twin = None
     if twin is error or type(twin) is not type(error):
         try:
             twin = type(error).__new__(type(error), *error.args)
             vars(twin).update(vars(error))
-        except Exception:  # noqa: BLE001
+        except Exception:
             return error
     assert twin is not None
     twin.__cause__, twin.__context__ = error.__cause__, error.__context__

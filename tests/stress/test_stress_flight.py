@@ -129,7 +129,9 @@ def test_threads_and_loops_with_one_cache() -> None:
 
 @pytest.mark.usefixtures("quick_switches")
 def test_cached_with_everything_at_once() -> None:
-    @cached(KEYS, ttl=0.01, refresh_after=0.001, stale_if_error=1, negative=KeyError, negative_ttl=0.001)
+    @cached(
+        KEYS, ttl=0.01, refresh_after=0.001, stale_if_error=1, negative=KeyError, negative_ttl=0.001
+    )
     def fn(key: int, *, twice: bool = False) -> int:
         chance = random.random()
         if chance < 0.1:
