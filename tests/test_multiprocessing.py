@@ -182,7 +182,9 @@ def test_stats() -> None:
     q.get()
     stats = q.stats()
     assert (stats.size, stats.maxsize, stats.puts, stats.gets, stats.unfinished) == (1, 5, 3, 2, 2)
-    assert stats.memory > 0 and stats.waiting_tasks == 0 and not stats.is_shutdown
+    assert stats.memory > 0
+    assert stats.waiting_tasks == 0
+    assert not stats.is_shutdown
     with pytest.raises(AttributeError):
         stats.size = 2
     lock: Any = mp.Lock()
