@@ -61,4 +61,6 @@ def best_of(source: str, builds: Sequence[Build], repeat: int) -> dict[str, list
         for _ in range(repeat):
             for name, path in made.items():
                 figures[name].append(measured(path))
-    return {name: [min(column) for column in zip(*runs)] for name, runs in figures.items()}
+    return {
+        name: [min(column) for column in zip(*runs, strict=True)] for name, runs in figures.items()
+    }

@@ -142,7 +142,7 @@ def test_shutdown_by_another_process(cls: Any, method: str) -> None:
         q.put_many(range(3))
         q.put_bytes(b"x" * 3_000_000)
         with running(method, tools.shut_down, q, immediate):
-            wait_until(lambda: q.stats().is_shutdown)
+            wait_until(lambda q=q: q.stats().is_shutdown)
         assert q.qsize() == (0 if immediate else 4)
         assert q.empty() is immediate
         with pytest.raises(ShutDown):
@@ -182,7 +182,9 @@ def test_stats() -> None:
     q.get()
     stats = q.stats()
     assert (stats.size, stats.maxsize, stats.puts, stats.gets, stats.unfinished) == (1, 5, 3, 2, 2)
-    assert stats.memory > 0 and stats.waiting_tasks == 0 and not stats.is_shutdown
+    assert stats.memory > 0
+    assert stats.waiting_tasks == 0
+    assert not stats.is_shutdown
     with pytest.raises(AttributeError):
         stats.size = 2
     lock: Any = mp.Lock()

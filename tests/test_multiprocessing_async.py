@@ -235,9 +235,10 @@ def test_a_loop_that_was_closed_waits_no_more() -> None:
     """Its tasks hold nothing back, nor the memory of the queue."""
     q: Any = mp.Queue()
     loop = asyncio.new_event_loop()
+    tasks: list[Any] = []
 
     async def begin() -> None:
-        loop.create_task(q.get_async())
+        tasks.append(asyncio.ensure_future(q.get_async()))
         await come_to_rest(q, 1)
 
     loop.run_until_complete(begin())
@@ -248,7 +249,7 @@ def test_a_loop_that_was_closed_waits_no_more() -> None:
         assert await q.get_async() == 1
 
     run_async(main())
-    del loop
+    tasks.clear()
     gc.collect()
 
 
@@ -445,7 +446,7 @@ def test_an_idle_loop_is_woken_only_now_and_then() -> None:
 
 
 def test_uvloop() -> None:
-    uvloop = pytest.importorskip("uvloop")
+    uvloop = pytest.importorskip("uvloop", reason="needs uvloop, which is not installed")
     q: Any = mp.Queue(2)
 
     async def main() -> None:

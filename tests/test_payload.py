@@ -214,7 +214,8 @@ def test_a_pickle_buffer_arrives_as_a_view() -> None:
         for segment in parcel.segments:
             segments._held[segment.id] = segment
         got = load(parcel, segments)[0]
-        assert type(got) is memoryview and got == data
+        assert type(got) is memoryview
+        assert got == data
         assert got.readonly is isinstance(data, bytes)
         assert lent(store) == room
         del got
@@ -231,7 +232,8 @@ def test_kinds_of_views() -> None:
     private = load(parcel, segments, "private", last=False)
     other = load(parcel, segments, "private", last=False)
     private[:] = 1
-    assert not other.any() and block.create_memoryview()[0] == 0
+    assert not other.any()
+    assert block.create_memoryview()[0] == 0
     readonly = load(parcel, segments, "readonly", last=False)
     assert not readonly.flags.writeable
     copied = load(parcel, segments, "copy", last=False)
@@ -256,16 +258,19 @@ def test_bytes_are_one_object_if_they_were() -> None:
     assert len(parcel.wholes) == 2
     segments._held[parcel.segments[0].id] = parcel.segments[0]
     first, second, third, fourth = load(parcel, segments)
-    assert first is second and third is fourth["m"]
-    assert type(first) is bytes and type(third) is bytearray
+    assert first is second
+    assert third is fourth["m"]
+    assert type(first) is bytes
+    assert type(third) is bytearray
     assert lent(store) == 0
 
 
 def test_errors_of_pickling_leave_nothing_lent() -> None:
     store = Store(8 << 20)
-    with pytest.raises(Exception, match="pickle|local"):
+    with pytest.raises(Exception, match=r"pickle|local"):
         dump([numpy.zeros(BIG), bytes(BIG), lambda: None], store)
-    assert store.size > 0 and lent(store) == 0
+    assert store.size > 0
+    assert lent(store) == 0
 
 
 def broken_array() -> Any:
@@ -325,7 +330,8 @@ def test_shared_arrays_are_shared() -> None:
     array = shared_array(numpy.arange(100_000))
     with peer(double) as end:
         parcel = end.send(array)
-        assert parcel.buffers == [] and len(parcel.data) < 1000
+        assert parcel.buffers == []
+        assert len(parcel.data) < 1000
         back = end.receive()
         assert back.tolist() == [0, 2, 4]
         assert array[99_999] == 199_998
@@ -350,8 +356,10 @@ def test_a_full_store_grows_and_then_leaves_it_to_the_message() -> None:
             parcel = end.send(numpy.full(BIG, i, "u1"))
             kinds.append(isinstance(parcel.buffers[0], Reference))
         assert end.receive() == list(range(6))
-        assert len(end.store.segments) > 1 and end.store.size <= 6 << 20
-        assert kinds[0] and not kinds[-1]
+        assert len(end.store.segments) > 1
+        assert end.store.size <= 6 << 20
+        assert kinds[0]
+        assert not kinds[-1]
         end.send("let go")
         assert end.receive() == "gone"
         assert lent(end.store) == 0
@@ -441,7 +449,8 @@ def test_a_receiver_that_is_killed_loses_its_blocks_to_nobody() -> None:
     fresh = dump(numpy.zeros(BIG), store)
     assert fresh.segments[0] is not segment
     store.lose(fresh)  # never loaded: nothing is lost
-    assert fresh.segments[0] in store.segments and lent(store) == 0
+    assert fresh.segments[0] in store.segments
+    assert lent(store) == 0
     assert store.trim() == []
 
 
@@ -522,7 +531,8 @@ def test_pyarrow() -> None:
     table = pyarrow.table({"a": list(range(100_000)), "b": ["x"] * 100_000})
     with peer(echo) as end:
         parcel = end.send(table)
-        assert len(parcel.data) < LEAST and any(isinstance(r, Reference) for r in parcel.buffers)
+        assert len(parcel.data) < LEAST
+        assert any(isinstance(r, Reference) for r in parcel.buffers)
         assert end.receive().equals(table)
 
 

@@ -40,6 +40,7 @@ typedef struct CachedObject {
     CacheObject *cache;
     PyObject *loads;
     PyObject *make;          /* () -> (cache, loads), for instances; else NULL */
+    struct cx_guard guard;   /* whose turn it is to give an instance its own */
     PyObject *slot;          /* the name of what an instance's __dict__ has */
     PyObject *owner;         /* a weak reference to its instance, or NULL */
     PyObject *key, *copy;    /* callables or NULL */
@@ -71,7 +72,7 @@ void cxb_sought_drop(struct cxb_sought *sought);
 /* The key, a new reference; NULL with an exception. */
 PyObject *cxb_sought_key(const struct cxb_sought *sought);
 /* A cx_same of core/entries.h. */
-int cxb_sought_same(void *stored, void *sought);
+int cxb_sought_same(void *stored, void *probe);
 
 vectorcallfunc cxb_cached_vectorcall(void);
 

@@ -281,11 +281,11 @@ queue_join(MpQueueObject *self, PyObject *const *args, Py_ssize_t nargs, PyObjec
         return NULL;
     }
     while (!cx_shmring_all_done(&self->ring)) {
-        cx_shmbell_set(bell);
+        uint32_t heard = cx_shmchime_listen(bell);
         if (cx_shmring_all_done(&self->ring)) {
             break;
         }
-        enum cxb_wait how = deadline == 0 ? CXB_TIMED_OUT : cxb_wait_shared(bell, 1, deadline);
+        enum cxb_wait how = deadline == 0 ? CXB_TIMED_OUT : cxb_wait_shared(bell, heard, deadline);
         if (how == CXB_ERROR) {
             return NULL;
         }

@@ -103,7 +103,7 @@ cxb_mpqueue_put(MpQueueObject *self, const struct cx_shmring_message *messages, 
     uint32_t *bell = &self->ring.shared->room.sleepers;
     struct cx_shmlock_busy busy = {0};
     uint64_t all = 0, put;
-    bool rung = false;
+    uint32_t heard = 0;
     for (;;) {
         enum cx_status status = cxb_mpqueue_try_put(self, messages + all, n - all, &put, &busy);
         all += put;
@@ -122,13 +122,12 @@ cxb_mpqueue_put(MpQueueObject *self, const struct cx_shmring_message *messages, 
             }
             return all > 0 && status == CX_FULL ? (int64_t)all : -1;
         }
-        if (!rung) {
-            cx_shmbell_set(bell);
-            rung = true;
+        if (heard == 0) {
+            heard = cx_shmchime_listen(bell);
             continue;
         }
-        enum cxb_wait how = cxb_wait_shared(bell, 1, deadline);
-        rung = false;
+        enum cxb_wait how = cxb_wait_shared(bell, heard, deadline);
+        heard = 0;
         if (how == CXB_ERROR) {
             return -1;
         }
@@ -236,23 +235,22 @@ cxb_mpqueue_pause(MpQueueObject *self, enum cx_status status, struct cxb_mpqueue
     if (status != CX_EMPTY || getting->deadline == 0) {
         return status;
     }
-    if (!getting->rung) {
-        cx_shmbell_set(bell);
-        getting->rung = true;
+    if (getting->heard == 0) {
+        getting->heard = cx_shmchime_listen(bell);
         return CX_OK;
     }
-    enum cxb_wait how = cxb_wait_shared(bell, 1, getting->deadline);
-    getting->rung = false;
+    enum cxb_wait how = cxb_wait_shared(bell, getting->heard, getting->deadline);
+    getting->heard = 0;
     getting->slept = true;
     if (how == CXB_ERROR) {
-        cx_shmbell_ring(bell, 1);
+        cx_shmchime_strike(bell, 1);
         return CX_INTR;
     }
     if (how == CXB_TIMED_OUT) {
         getting->deadline = 0;
         return CX_OK;
     }
-    cx_shmbell_set(bell); /* whoever woke this one has reset it, and others may sleep */
+    getting->heard = cx_shmchime_listen(bell); /* others may sleep still */
     return CX_OK;
 }
 
@@ -261,7 +259,7 @@ cxb_mpqueue_taken(MpQueueObject *self, const struct cxb_mpqueue_getting *getting
 {
     /* One wake may have been given for several messages. */
     if (getting->slept && cx_shmring_len(&self->ring) > 0) {
-        cx_shmbell_ring(&self->ring.shared->items.sleepers, 1);
+        cx_shmchime_strike(&self->ring.shared->items.sleepers, 1);
     }
 }
 

@@ -61,7 +61,8 @@ PyObject *cxb_mpqueue_with_message(MpQueueObject *self, PyObject *data, uint32_t
 struct cxb_mpqueue_getting {
     struct cx_shmlock_busy busy;
     int64_t deadline;
-    bool rung, slept;
+    uint32_t heard; /* what listening answered; 0: it does not */
+    bool slept;
     bool hurries; /* a task's: waits a moment only while another is inside, then CX_AGAIN */
     bool raw;     /* bytes, whatever the message is */
 };

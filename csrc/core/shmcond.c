@@ -109,7 +109,7 @@ cx_shmcond_notify(struct cx_shmcond *cond, uint32_t n)
         /* [C3] pairs with [C2]; fails if the lock's owner died and the waiter left without it. */
         if (cx_cas_release(&cell->word, &expected, alive ? NOTIFIED : FREE) && alive) { /* LP */
             CX_KILL_POINT();
-            (void)cx_unpark_shared(&cell->word, 1);
+            CX_UNLESS_BUG(SHM_COND_NO_WAKE, (void)cx_unpark_shared(&cell->word, 1));
             n--;
         }
     }

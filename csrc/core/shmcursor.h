@@ -45,7 +45,10 @@ static inline void
 cx_shmcursor_publish(struct cx_shmring_cursor *cursor, const struct cx_shmring_place *place)
 {
     uint32_t version = cx_load_relaxed(&cursor->version) + 1;
-    struct cx_shmring_place *copy = &cursor->copy[version & 1];
+    struct cx_shmring_place *copy = &cursor->copy[(version - CX_BUG(SHM_CURSOR_ONE_COPY)) & 1];
+    if (CX_BUG(SHM_CURSOR_VERSION_FIRST)) {
+        cx_store_release(&cursor->version, version);
+    }
     cx_store_release(&copy->region, place->region); /* not before the version that freed it */
     CX_KILL_POINT();
     cx_store_release(&copy->position, place->position);

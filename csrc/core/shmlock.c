@@ -11,7 +11,8 @@
 enum cx_status
 cx_shmlock_take(uint32_t *word, bool recover, bool slept, uint32_t *seen)
 {
-    uint32_t me = cx_owner_self() | (slept ? CX_SHM_WAITED : 0);
+    uint32_t me =
+        cx_owner_self() | (slept && !CX_BUG(SHM_LOCK_FORGETS_SLEEPERS) ? CX_SHM_WAITED : 0);
     for (;;) {
         uint32_t now = cx_load_relaxed(word), owner = now & ~CX_SHM_WAITED;
         if (owner == 0) {
@@ -27,6 +28,9 @@ cx_shmlock_take(uint32_t *word, bool recover, bool slept, uint32_t *seen)
                 return CX_DIED;
             }
             uint32_t then = recover ? me | CX_SHM_WAITED : CX_OWNER_DIED;
+            if (CX_BUG(SHM_LOCK_INHERITED_BLINDLY)) {
+                now = cx_load_relaxed(word); /* whoever it is by now */
+            }
             if (cx_cas_acquire(word, &now, then)) { /* [L1] */
                 CX_KILL_POINT();
                 if (!recover) {
@@ -140,7 +144,9 @@ cx_shmevent_set(uint32_t *word)
             return;
         }
         CX_KILL_POINT();
-        then = ((now & ~CX_SHM_WAITED) + 2) % CX_SHM_WAITED | 1;
+        then =
+            ((now & ~CX_SHM_WAITED) + (CX_BUG(SHM_EVENT_NO_GENERATION) ? 0 : 2)) % CX_SHM_WAITED |
+            1;
     } while (!cx_cas_acq_rel(word, &now, then)); /* LP; [L6] pairs with [L5] */
     CX_KILL_POINT();
     if ((now & CX_SHM_WAITED) != 0) {
@@ -164,17 +170,45 @@ cx_shmbell_set(uint32_t *word)
     CX_KILL_POINT();
     /* The sleeper's store before its look, against the publisher's store before its: without both
      * fences each may read the old value, and nobody is woken. */
-    cx_fence_seq_cst();
+    CX_UNLESS_BUG(SHM_BELL_NO_SET_FENCE, cx_fence_seq_cst());
 }
 
 void
 cx_shmbell_ring(uint32_t *word, int n)
 {
-    cx_fence_seq_cst(); /* see cx_shmbell_set */
+    CX_UNLESS_BUG(SHM_BELL_NO_RING_FENCE, cx_fence_seq_cst()); /* see cx_shmbell_set */
     if (cx_load_relaxed(word) != 0) {
         CX_KILL_POINT();
         cx_store_relaxed(word, 0);
         CX_KILL_POINT();
         (void)cx_unpark_shared(word, n);
+    }
+}
+
+uint32_t
+cx_shmchime_listen(uint32_t *word)
+{
+    uint32_t now = cx_load_relaxed(word);
+    while ((now & 1) == 0 && !cx_cas_relaxed(word, &now, now | 1)) {
+    }
+    CX_KILL_POINT();
+    CX_UNLESS_BUG(SHM_CHIME_NO_LISTEN_FENCE, cx_fence_seq_cst()); /* see cx_shmbell_set */
+    return now | 1;
+}
+
+void
+cx_shmchime_strike(uint32_t *word, int n)
+{
+    CX_UNLESS_BUG(SHM_CHIME_NO_STRIKE_FENCE, cx_fence_seq_cst()); /* see cx_shmbell_set */
+    uint32_t now = cx_load_relaxed(word);
+    while ((now & 1) != 0) {
+        CX_KILL_POINT();
+        /* Counted, so that one who listens anew hides it from nobody who has not parked yet. */
+        uint32_t then = CX_BUG(SHM_CHIME_NOT_COUNTED) ? now - 1 : now + 1;
+        if (cx_cas_relaxed(word, &now, then)) {
+            CX_KILL_POINT();
+            (void)cx_unpark_shared(word, n);
+            return;
+        }
     }
 }

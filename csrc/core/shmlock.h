@@ -12,6 +12,7 @@
  *   semaphore  value; top bit: waited for
  *   event      generation << 1 | is set; top bit: waited for
  *   doorbell   1 somebody sleeps, 0 nobody does
+ *   chime      how often it was struck << 1 | somebody listens
  *
  * Progress:  every try is lock-free.  After U. Drepper, "Futexes Are Tricky".
  * Ordering:  what came before a release, give, set or ring is seen after the take that follows it.
@@ -70,10 +71,16 @@ bool cx_shmevent_happened(const uint32_t *word, uint32_t seen);
 void cx_shmevent_set(uint32_t *word);
 void cx_shmevent_clear(uint32_t *word);
 
-/* A doorbell: the sleeper sets it, looks again for what it waits for, and parks while it is 1. */
+/* A doorbell, of one sleeper: it sets it, looks again for what it waits for, and parks while it is 1.
+ * With two, the one that sets it hides from the other that it was rung: those need a chime. */
 void cx_shmbell_set(uint32_t *word);
-/* After what somebody may wait for was published: wakes n if any sleeps.  A sleeper that was woken
- * sets the bell before it looks, for others may still sleep. */
+/* After what somebody may wait for was published: wakes n if any sleeps. */
 void cx_shmbell_ring(uint32_t *word, int n);
+
+/* A chime, of any number of sleepers: each listens, looks again, and parks while the word is what
+ * listening answered.  One that was woken listens before it looks, for others may still sleep. */
+CX_NODISCARD uint32_t cx_shmchime_listen(uint32_t *word);
+/* After what somebody may wait for was published: wakes n if any sleeps. */
+void cx_shmchime_strike(uint32_t *word, int n);
 
 #endif

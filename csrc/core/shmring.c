@@ -126,7 +126,7 @@ tell(struct cx_shmring *ring, struct cx_shmring_bell *bell)
 static void
 ring_for(struct cx_shmring *ring, struct cx_shmring_bell *bell, int n)
 {
-    cx_shmbell_ring(&bell->sleepers, n); /* with the fence */
+    cx_shmchime_strike(&bell->sleepers, n); /* with the fence */
     tell(ring, bell);
 }
 

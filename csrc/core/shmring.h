@@ -44,7 +44,7 @@
 
 /* Of who waits for something: set before a last look, rung after the something was published. */
 struct cx_shmring_bell {
-    uint32_t sleepers; /* threads park here while it is 1 (core/shmlock.h) */
+    uint32_t sleepers; /* a chime (core/shmlock.h): of threads */
     uint32_t loops;    /* the event is to be signalled */
 };
 

@@ -18,6 +18,7 @@ MODEL(future)
 MODEL(deque)
 MODEL(pool)
 MODEL(map)
+MODEL(shm)
 MODEL(cache)
 MODEL(lru)
 
