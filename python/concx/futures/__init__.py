@@ -25,6 +25,10 @@ from concx.futures._pool import (
     ThreadPoolExecutor,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from concx.futures._process import ProcessPoolExecutor, ProcessPoolStats, WorkerDied
+
 TimeoutError = TimeoutError
 
 __all__ = [
