@@ -11,8 +11,8 @@
 enum cx_status
 cx_shmlock_take(uint32_t *word, bool recover, bool slept, uint32_t *seen)
 {
-    uint32_t me = cx_owner_self() |
-                  (slept && !CX_BUG(SHM_LOCK_FORGETS_SLEEPERS) ? CX_SHM_WAITED : 0);
+    uint32_t me =
+        cx_owner_self() | (slept && !CX_BUG(SHM_LOCK_FORGETS_SLEEPERS) ? CX_SHM_WAITED : 0);
     for (;;) {
         uint32_t now = cx_load_relaxed(word), owner = now & ~CX_SHM_WAITED;
         if (owner == 0) {
@@ -144,8 +144,9 @@ cx_shmevent_set(uint32_t *word)
             return;
         }
         CX_KILL_POINT();
-        then = ((now & ~CX_SHM_WAITED) + (CX_BUG(SHM_EVENT_NO_GENERATION) ? 0 : 2)) % CX_SHM_WAITED |
-               1;
+        then =
+            ((now & ~CX_SHM_WAITED) + (CX_BUG(SHM_EVENT_NO_GENERATION) ? 0 : 2)) % CX_SHM_WAITED |
+            1;
     } while (!cx_cas_acq_rel(word, &now, then)); /* LP; [L6] pairs with [L5] */
     CX_KILL_POINT();
     if ((now & CX_SHM_WAITED) != 0) {

@@ -248,8 +248,8 @@ cursor_read(void *unused)
     (void)unused;
     for (int i = 0; i < 2; i++) {
         struct cx_shmring_place place = cx_shmcursor_look(&s->cursor);
-        mc_check(place.region == place.position && place.position == place.messages,
-                 "torn place", "of two versions");
+        mc_check(place.region == place.position && place.position == place.messages, "torn place",
+                 "of two versions");
         mc_check(place.messages >= last, MC_ORDER, "an older place after a newer one");
         last = place.messages;
     }
