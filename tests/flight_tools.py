@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from concx import _core
 from concx.cache import cached
 
+GIL = bool(_core.build_info()["gil"])
 WAIT = 30.0
 """Seconds after which something that has to happen has not."""
 
@@ -117,3 +119,10 @@ def counting(**options: Any) -> tuple[Any, list[tuple[Any, ...]]]:
         return calls[-1]
 
     return fn, calls
+
+
+def alike(one: BaseException, other: BaseException) -> bool:
+    """Whether both are one exception: without a GIL every thread raises a copy."""
+    if GIL:
+        return one is other
+    return type(one) is type(other) and one.args == other.args

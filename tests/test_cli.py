@@ -79,6 +79,13 @@ def test_demo_counts_and_names_unreadable_files(tree: Path) -> None:
     assert "not utf-8: byte 0xff at 5" in done.stdout
     assert "not a regular file" in done.stdout
     assert re.search(r"^ +alpha +2$", done.stdout, re.MULTILINE)
+    cache = re.search(
+        r"cache: ([\d,]+) look-ups .* hit ratio ([\d.]+)%, ([\d,]+) calls", done.stdout
+    )
+    assert cache is not None
+    lookups, calls = int(cache[1]), int(cache[3])
+    assert 0 < calls <= lookups
+    assert float(cache[2]) == pytest.approx(100 * (lookups - calls) / lookups, abs=0.06)
     for words in (
         "every run counted the same",
         "Transport only",
@@ -88,6 +95,18 @@ def test_demo_counts_and_names_unreadable_files(tree: Path) -> None:
         "x as fast",
     ):
         assert words in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("token", "kind"),
+    [
+        ('""', "strings and comments"), ("1.5", "numbers"), ("+", "signs"), ("def", "keywords"),
+        ("match", "keywords"), ("len", "built-in names"), ("_MAX", "constants"),
+        ("Queue", "classes"), ("queue", "other names"), ("_", "keywords"), ("__x", "other names"),
+    ],
+)  # fmt: skip
+def test_demo_kinds(token: str, kind: str) -> None:
+    assert source.kind_of(token) == kind
 
 
 def test_demo_no_compare(tree: Path) -> None:

@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from concx.cache import Result, SingleFlight, SingleFlightStats
-from flight_tools import WAIT, Evil, Gate, Worker, raises, until, until_async
+from flight_tools import WAIT, Evil, Gate, Worker, alike, raises, until, until_async
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def flights() -> Iterator[SingleFlight]:
 def test_smoke(flights: SingleFlight) -> None:
     assert flights.do("k", lambda: 5) == Result(5, False) == (5, False)
     assert flights.do("k", lambda: 6).value == 6, "nothing is kept"
-    assert flights.stats() == SingleFlightStats(calls=2, joined=0, running=0)
+    assert flights.stats() == SingleFlightStats(calls=2, joined=0, woken=0, running=0)
     assert repr(flights) == "<concx.SingleFlight running=0>"
     assert not flights.forget("k")
     assert weakref.ref(flights)() is flights
@@ -70,6 +71,39 @@ def test_exception_reaches_who_waits_and_is_not_kept(flights: SingleFlight) -> N
             worker.outcome()
     assert gate.calls == 1
     assert flights.do("k", lambda: 1).value == 1
+
+
+class Particular(Exception):
+    """Its arguments are not those of its class."""
+
+    def __init__(self, code: int, *, why: str) -> None:
+        super().__init__(f"{code}: {why}")
+        self.code, self.why = code, why
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Particular(5, why="x"),
+        OSError(2, "no file", "name"),
+        KeyError("k"),
+        UnicodeDecodeError("a", b"b", 0, 1, "c"),
+    ],
+)
+def test_exceptions_reach_who_waits_whole(flights: SingleFlight, error: Exception) -> None:
+    gate = Gate(lambda: raises(error))
+    error.__cause__ = ValueError("cause")
+    workers = [Worker(flights.do, "k", gate) for _ in range(3)]
+    until(lambda: flights.stats().joined == 2)
+    gate.go.set()
+    for worker in workers:
+        with pytest.raises(type(error)) as caught:
+            worker.outcome()
+        assert alike(caught.value, error)
+        assert vars(caught.value) == vars(error)
+        assert str(caught.value) == str(error)
+        assert caught.value.__cause__ is error.__cause__
+        assert any(entry.name == "raises" for entry in caught.traceback)
 
 
 def test_killed_leader_hands_over(flights: SingleFlight) -> None:
@@ -154,19 +188,42 @@ def test_long_circle(flights: SingleFlight) -> None:
 
 
 def test_no_thread_wakes_for_another_key() -> None:
-    """What wakes a thread is its own flight alone, so it comes back once, with the value of its
-    own key; a wake for another's would show as a second wait, which is counted."""
+    """Each wait ends with one wake, that of its own call: 64 threads, each of which asks for 64 cold keys
+    in an order of its own, with loaders of 10 ms."""
+    flights, n = SingleFlight(), 64
+    start = threading.Barrier(n)
+    done: dict[int, int] = {}
+
+    def load(key: int) -> int:
+        time.sleep(0.01)
+        return key
+
+    def ask(first: int) -> None:
+        start.wait(WAIT)
+        for i in range(n):
+            key = (first + i) % n
+            if key not in done:
+                done[key] = flights.do(key, lambda: load(key)).value  # noqa: B023
+            assert done[key] == key
+
+    for worker in [Worker(ask, i // 2 * 2) for i in range(n)]:
+        worker.outcome()
+    stats = flights.stats()
+    assert stats.joined > 0
+    assert stats.woken <= stats.joined
+
+
+def test_each_wake_is_of_its_own_call() -> None:
     flights = SingleFlight()
     gates = [Gate(lambda i=i: i) for i in range(8)]
     workers = [Worker(flights.do, i, gates[i]) for i in range(8) for _ in range(8)]
     until(lambda: flights.stats().joined == 56)
     for i, gate in enumerate(gates):
+        assert flights.stats().woken == 7 * i, "nobody wakes before"
         gate.go.set()
-        mine = workers[8 * i : 8 * i + 8]
-        assert [w.outcome().value for w in mine] == [i] * 8
-        others = workers[8 * i + 8 :]
-        assert all(w.is_alive() for w in others)
-    assert flights.stats() == SingleFlightStats(calls=8, joined=56, running=0)
+        assert [w.outcome().value for w in workers[8 * i : 8 * i + 8]] == [i] * 8
+        assert all(w.is_alive() for w in workers[8 * i + 8 :])
+    assert flights.stats() == SingleFlightStats(calls=8, joined=56, woken=56, running=0)
 
 
 def test_eq_that_raises_leaves_nothing_hanging(
@@ -351,7 +408,7 @@ def test_child_tasks_inherit_the_call(flights: SingleFlight) -> None:
         assert (await flights.do_async("k", outer)).value == "inner inner thread"
 
     asyncio.run(main())
-    assert flights.stats() == SingleFlightStats(calls=1, joined=0, running=0)
+    assert flights.stats() == SingleFlightStats(calls=1, joined=0, woken=0, running=0)
 
 
 def test_circle_between_tasks_and_threads(flights: SingleFlight) -> None:

@@ -51,6 +51,7 @@ def workload(name: str) -> Workload:
     from workloads import (
         atomics,
         boundedcaches,
+        cachedcalls,
         caches,
         control,
         idle,
@@ -60,6 +61,7 @@ def workload(name: str) -> Workload:
         native,
         pools,
         processes,
+        processpools,
         threads,
     )
 
@@ -67,6 +69,7 @@ def workload(name: str) -> Workload:
         **threads.WORKLOADS,
         **atomics.WORKLOADS,
         **boundedcaches.WORKLOADS,
+        **cachedcalls.WORKLOADS,
         **caches.WORKLOADS,
         **control.WORKLOADS,
         **loops.WORKLOADS,
@@ -76,5 +79,6 @@ def workload(name: str) -> Workload:
         **pools.WORKLOADS,
         **native.WORKLOADS,
         **processes.WORKLOADS,
+        **processpools.WORKLOADS,
     }
     return known[name]

@@ -32,6 +32,7 @@ cached_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     self->vectorcall = cxb_cached_vectorcall();
     self->state = state;
+    cx_guard_init(&self->guard);
     self->function = Py_NewRef(function);
     self->cache = (CacheObject *)Py_NewRef(cache);
     self->loads = Py_NewRef(loads);

@@ -40,6 +40,7 @@ typedef struct CachedObject {
     CacheObject *cache;
     PyObject *loads;
     PyObject *make;          /* () -> (cache, loads), for instances; else NULL */
+    struct cx_guard guard;   /* whose turn it is to give an instance its own */
     PyObject *slot;          /* the name of what an instance's __dict__ has */
     PyObject *owner;         /* a weak reference to its instance, or NULL */
     PyObject *key, *copy;    /* callables or NULL */

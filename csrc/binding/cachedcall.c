@@ -241,32 +241,41 @@ own_new(CachedObject *self, PyObject *instance)
     return own;
 }
 
+/* Puts `made` on the instance unless another thread was first: what is there, a new reference; NULL with
+ * an exception.  Nothing in the guard runs Python: the name is no attribute of any type, and what is
+ * replaced is kept until later. */
+static CachedObject *
+publish(CachedObject *self, PyObject *instance, CachedObject *made)
+{
+    PyObject *former = PyObject_GenericGetAttr(instance, self->slot);
+    PyErr_Clear();
+    cx_guard_take(&self->guard);
+    CachedObject *own = own_of(self, instance);
+    if (own == NULL && !PyErr_Occurred() &&
+        PyObject_GenericSetAttr(instance, self->slot, (PyObject *)made) == 0) {
+        own = (CachedObject *)Py_NewRef((PyObject *)made);
+    }
+    cx_guard_release(&self->guard);
+    Py_XDECREF(former);
+    return own;
+}
+
 PyObject *
 cxb_cached_of(CachedObject *self, PyObject *instance)
 {
-    CachedObject *own = own_of(self, instance), *made = NULL;
-    if (own != NULL || PyErr_Occurred()) {
+    CachedObject *own = own_of(self, instance);
+    if (CX_LIKELY(own != NULL) || PyErr_Occurred()) {
         return (PyObject *)own;
     }
-    int failed = -1;
-    if ((made = own_new(self, instance)) != NULL) {
-        CXB_BEGIN_CRITICAL(instance);
-        own = own_of(self, instance); /* another thread may have been first */
-        if (own != NULL || PyErr_Occurred()) {
-            failed = own == NULL ? -1 : 0;
-        }
-        else if ((failed = PyObject_GenericSetAttr(instance, self->slot, (PyObject *)made)) == 0) {
-            own = (CachedObject *)Py_NewRef((PyObject *)made);
-        }
-        CXB_END_CRITICAL;
-    }
-    Py_XDECREF((PyObject *)made);
-    if (failed < 0 && (PyErr_ExceptionMatches(PyExc_AttributeError) ||
-                       (made == NULL && PyErr_ExceptionMatches(PyExc_TypeError)))) {
+    CachedObject *made = own_new(self, instance);
+    own = made == NULL ? NULL : publish(self, instance, made);
+    if (own == NULL && (PyErr_ExceptionMatches(PyExc_AttributeError) ||
+                        (made == NULL && PyErr_ExceptionMatches(PyExc_TypeError)))) {
         PyErr_Format(PyExc_TypeError,
                      "per_instance=True needs instances with a __dict__ and weak references, and "
                      "'%s' has not both",
                      Py_TYPE(instance)->tp_name);
     }
+    Py_XDECREF((PyObject *)made);
     return (PyObject *)own;
 }

@@ -3,7 +3,7 @@
 #include "binding/cacheread.h"
 
 /* In the exclusion. */
-static PyObject *
+static inline PyObject *
 find_inside(CacheObject *self, struct cxb_probe *probe, int64_t now, bool is_use)
 {
     PyObject *value = NULL;
@@ -71,7 +71,7 @@ cxb_cache_try(CacheObject *self, uint64_t hash, cx_same same, void *probe)
     return cxb_cache_now(self, &now) < 0 ? NULL : try_inside(self, hash, same, probe, now, false);
 }
 
-static inline PyObject *
+static PyObject *
 find(CacheObject *self, PyObject *key, bool is_use)
 {
     struct cxb_probe probe;

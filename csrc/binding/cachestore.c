@@ -192,7 +192,7 @@ attempt(CacheObject *self, struct cxb_probe *probe, struct cx_put *put, struct c
     struct cx_cache *core = &self->core;
     *was_there = status == CX_OK;
     bool wanted = is_wanted(self, how, status, at, put->now);
-    bool planned = wanted && cx_cache_plan(core, put, &room);
+    bool planned = wanted && !cx_cache_has_room(core, put) && cx_cache_plan(core, put, &room);
     bool tags_planned =
         wanted && !planned && tagging->count > 0 &&
         cx_tags_plan(core->tags, tagging->count, core->entries.capacity, &tags_room);

@@ -376,6 +376,22 @@ deliver(FlightObject *flight, struct cx_news *news)
     }
 }
 
+/* For one more thread to raise, a new reference: without a GIL a copy, because nothing guards the
+ * traceback that each of them writes. */
+static PyObject *
+error_for_another(struct cxb_state *state, PyObject *error)
+{
+#if CX_WITH_GIL
+    (void)state;
+    return Py_NewRef(error);
+#else
+    PyObject *make = cxb_import_once(&state->flight_copied, "concx._load", "copied");
+    PyObject *copy = make == NULL ? NULL : PyObject_CallOneArg(make, error);
+    PyErr_Clear(); /* there was no memory for it */
+    return copy != NULL ? copy : Py_NewRef(error);
+#endif
+}
+
 void
 cxb_flight_settle(FlightObject *flight, PyObject *value)
 {
@@ -389,7 +405,8 @@ cxb_flight_settle(FlightObject *flight, PyObject *value)
     bool fails =
         value == NULL && error != NULL && PyErr_GivenExceptionMatches(error, PyExc_Exception);
     if (value != NULL || fails) {
-        PyObject *outcome = Py_NewRef(value != NULL ? value : error);
+        PyObject *outcome =
+            value != NULL ? Py_NewRef(value) : error_for_another(flight->state, error);
         if (cx_future_settle(&flight->core, value != NULL ? CX_FINISHED : CX_FAILED, outcome, false,
                              &news) != CX_OK) {
             Py_DECREF(outcome);
@@ -410,7 +427,7 @@ cxb_flight_outcome(FlightObject *flight, PyObject **value)
         *value = Py_NewRef((PyObject *)flight->core.value);
         return 1;
     case CX_FAILED:
-        cxb_error_put_back(Py_NewRef((PyObject *)flight->core.value));
+        cxb_error_put_back(error_for_another(flight->state, (PyObject *)flight->core.value));
         return -1;
     default:
         return 0;
@@ -499,6 +516,7 @@ wait_for(FlightObject *flight, struct cxb_limit *limit)
         ended = CXB_GRANTED;
         if (cx_future_wait(&flight->core, &waiter->node) == CX_WAIT) {
             ended = cxb_wait(waiter, limit->deadline);
+            (void)cx_fetch_add_relaxed(&flight->table->woken, ended == CXB_GRANTED);
             if (ended != CXB_GRANTED && ended != CXB_ERROR_LATE) {
                 cx_future_leave(&flight->core, &waiter->node);
             }

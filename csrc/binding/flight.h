@@ -30,9 +30,9 @@ typedef struct {
     PyObject_HEAD
     struct cxb_state *state;
     PyObject *weakrefs;
-    PyObject *map;          /* a MapBase; NULL until the first flight */
-    uint32_t generation;    /* the process it is of */
-    uint64_t calls, joined; /* atomic; what became of those who asked */
+    PyObject *map;                 /* a MapBase; NULL until the first flight */
+    uint32_t generation;           /* the process it is of */
+    uint64_t calls, joined, woken; /* atomic; what became of those who asked */
 } SingleFlightObject;
 
 typedef struct LeadObject {

@@ -108,7 +108,7 @@ flight_of(AwaitObject *self)
 static enum cxb_step
 wait_granted(AwaitObject *self, struct cx_node *node, PyObject **result)
 {
-    (void)node;
+    (void)cx_fetch_add_relaxed(&flight_of(self)->table->woken, node != NULL);
     enum cx_future_state state = cx_future_state(&flight_of(self)->core);
     *result = PyBool_FromLong(state == CX_FINISHED || state == CX_FAILED);
     return CXB_DONE;
@@ -121,7 +121,7 @@ wait_attempt(AwaitObject *self, struct cx_node *node, PyObject **result)
     if (!cx_future_done(core) && (node == NULL || cx_future_wait(core, node) == CX_WAIT)) {
         return CXB_MUST_WAIT;
     }
-    return wait_granted(self, node, result);
+    return wait_granted(self, NULL, result);
 }
 
 static enum cxb_step

@@ -281,6 +281,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->flight_result);
     Py_VISIT(state->flight_do);
     Py_VISIT(state->flight_stats);
+    Py_VISIT(state->flight_copied);
     Py_VISIT(state->cache_load);
     return 0;
 }
@@ -328,6 +329,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->flight_result);
     Py_CLEAR(state->flight_do);
     Py_CLEAR(state->flight_stats);
+    Py_CLEAR(state->flight_copied);
     Py_CLEAR(state->cache_load);
     return 0;
 }

@@ -98,6 +98,7 @@ struct cxb_state {
     PyObject *flight_context;            /* a ContextVar: the innermost lead of a context */
     PyObject *flight_result, *flight_do; /* concx._load.Result, its do_async */
     PyObject *flight_stats;              /* concx._load.SingleFlightStats */
+    PyObject *flight_copied;             /* concx._load.copied */
     PyObject *cache_load;                /* concx._load.get_or_load_async */
     PyObject *ports;                     /* id of a loop -> weak reference to its LoopPort */
 };

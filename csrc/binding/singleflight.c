@@ -116,7 +116,8 @@ singleflight_stats(SingleFlightObject *self, PyObject *unused)
                   : cxb_import_once(&self->state->flight_stats, "concx._load", "SingleFlightStats");
     unsigned long long calls = cx_load_relaxed(&self->calls);
     unsigned long long joined = cx_load_relaxed(&self->joined);
-    return make == NULL ? NULL : PyObject_CallFunction(make, "KKn", calls, joined, count);
+    unsigned long long woken = cx_load_relaxed(&self->woken);
+    return make == NULL ? NULL : PyObject_CallFunction(make, "KKKn", calls, joined, woken, count);
 }
 
 static PyObject *

@@ -3,21 +3,11 @@
 
 #include <stdlib.h>
 
-#define LEAST_REMEMBERED 8
-
 static unsigned
 columns_of(const struct cx_put *put)
 {
     return (put->deadline != CX_FOREVER || put->span != 0 ? CX_WHEN : 0) |
            (put->span != 0 ? CX_IDLE : 0) | (put->weight != 1 ? CX_WEIGHT : 0);
-}
-
-/* For how many entries ghosts and sketches are, of a table with so many slots. */
-static uint32_t
-remembered(const struct cx_cache *cache, uint32_t slots)
-{
-    int64_t most = cache->maxsize > LEAST_REMEMBERED ? cache->maxsize : LEAST_REMEMBERED;
-    return slots < most ? slots : (uint32_t)most;
 }
 
 /* Without a GIL one slot more than entries, for what a put makes gone, and while others wait, for them. */
@@ -50,7 +40,7 @@ cx_cache_plan(const struct cx_cache *cache, const struct cx_put *put, struct cx_
     bool lacks_wheel = (columns & CX_WHEN) && cache->wheel == NULL;
     bool has_memory = kind->has_ghosts || kind->has_sketch;
     if (CX_LIKELY(!wants_entries && !lacks_wheel) &&
-        (!has_memory || cache->policy.memory.capacity >= remembered(cache, capacity))) {
+        (!has_memory || cache->policy.memory.capacity >= cx_cache_remembered(cache, capacity))) {
         return false;
     }
     *room = (struct cx_room){.now = put->now, .wants_entries = wants_entries};
@@ -59,7 +49,7 @@ cx_cache_plan(const struct cx_cache *cache, const struct cx_put *put, struct cx_
         cx_entries_plan(e, columns, most, &room->growth);
         capacity = room->growth.arrays.capacity;
     }
-    capacity = remembered(cache, capacity);
+    capacity = cx_cache_remembered(cache, capacity);
     room->wants_memory = has_memory && cache->policy.memory.capacity < capacity;
     room->memory.capacity = capacity;
     room->wants_wheel = lacks_wheel;

@@ -21,6 +21,27 @@ struct cx_room {
     int64_t now;
 };
 
+/* For how many entries ghosts and sketches are, of a table with so many slots. */
+#define CX_LEAST_REMEMBERED 8
+static inline uint32_t
+cx_cache_remembered(const struct cx_cache *cache, uint32_t slots)
+{
+    int64_t most = cache->maxsize > CX_LEAST_REMEMBERED ? cache->maxsize : CX_LEAST_REMEMBERED;
+    return slots < most ? slots : (uint32_t)most;
+}
+
+/* Whether a plain put needs nothing, which is the usual thing; a plan knows of every one. */
+static inline bool
+cx_cache_has_room(const struct cx_cache *cache, const struct cx_put *put)
+{
+    const struct cx_entries *e = &cache->entries;
+    const struct cx_policy_kind *kind = cache->policy.kind;
+    return put->deadline == CX_FOREVER && put->span == 0 && put->weight == 1 &&
+           (cx_entries_has_slot(e) || (CX_WITH_GIL && (int64_t)e->count >= cache->maxsize)) &&
+           (!(kind->has_ghosts || kind->has_sketch) ||
+            cache->policy.memory.capacity >= cx_cache_remembered(cache, e->capacity));
+}
+
 /* False: there is room for this put. */
 bool cx_cache_plan(const struct cx_cache *cache, const struct cx_put *put, struct cx_room *room);
 CX_NODISCARD bool cx_room_allocate(const struct cx_policy_kind *kind, struct cx_room *room);

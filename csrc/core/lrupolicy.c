@@ -8,9 +8,7 @@
 static void
 touch(struct cx_policy *policy, uint32_t at)
 {
-    if (policy->chains[0].newest != at) {
-        cx_chain_move(policy, 0, at);
-    }
+    cx_chain_renew(policy, &policy->chains[0], at);
 }
 
 static void

@@ -105,6 +105,22 @@ cx_chain_move(struct cx_policy *policy, unsigned chain, uint32_t at)
     cx_chain_push(policy, chain, at);
 }
 
+/* To the newest end of the chain that it is in. */
+static inline void
+cx_chain_renew(struct cx_policy *policy, struct cx_chain *chain, uint32_t at)
+{
+    struct cx_entry *entries = policy->entries->at, *entry = &entries[at];
+    uint32_t newer = entry->prev;
+    if (newer != CX_NONE) {
+        entries[newer].next = entry->next;
+        *(entry->next != CX_NONE ? &entries[entry->next].prev : &chain->oldest) = newer;
+        entry->prev = CX_NONE;
+        entry->next = chain->newest;
+        entries[chain->newest].prev = at;
+        chain->newest = at;
+    }
+}
+
 /* Entries in the order in which they would go if nothing were used any more, roughly but for fifo and
  * lru; from the last one's slot to the next, CX_NONE before the first and after the last. */
 uint32_t cx_policy_colder(const struct cx_policy *policy, uint32_t at);

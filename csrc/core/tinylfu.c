@@ -29,10 +29,13 @@ hit(struct cx_policy *policy, uint32_t at)
 {
     uint8_t chain = policy->entries->at[at].chain;
     cx_sketch_see(&policy->memory.sketch, policy->entries->at[at].hash);
-    cx_chain_move(policy, chain == WINDOW ? WINDOW : PROTECTED, at);
+    if (chain != PROBATION) {
+        cx_chain_renew(policy, &policy->chains[chain], at);
+        return;
+    }
+    cx_chain_move(policy, PROTECTED, at);
     int64_t most = (policy->weight - window_share(policy)) * 4 / 5;
-    while (chain == PROBATION && policy->chains[PROTECTED].weight > most &&
-           policy->chains[PROTECTED].oldest != at) {
+    while (policy->chains[PROTECTED].weight > most && policy->chains[PROTECTED].oldest != at) {
         cx_chain_move(policy, PROBATION, policy->chains[PROTECTED].oldest);
     }
 }

@@ -16,11 +16,14 @@ from typing import Any
 
 from concx import _core
 from concx._core import MISSING
-from concx._load import take_turns
+from concx._load import copied, take_turns
 
 __all__ = ["AsyncLoads", "Entry", "Loads", "Options"]
 
 _INFINITY = float("inf")
+
+_GIL = bool(_core.build_info()["gil"])
+"""Whether one exception may be raised by several threads."""
 
 _tasks: set["asyncio.Task[None]"] = set()
 """Reloads that are under way, which nobody else holds."""
@@ -132,7 +135,7 @@ class Loads:
         if not isinstance(found, Entry):
             return found
         if found.error is not None:
-            raise found.error.with_traceback(None)
+            raise found.error.with_traceback(None) if _GIL else copied(found.error)
         return found.value
 
     def _out(self, value: Any) -> Any:
@@ -142,7 +145,8 @@ class Loads:
     def _failed(self, key: Any, error: Exception, flight: Any, found: Any) -> Any:
         """The value to be served in the place of an error, which is kept if it is negative; MISSING."""
         if isinstance(error, self.options.negative):
-            self._keep(key, None, error, flight, found)
+            kept = error if _GIL else copied(error).with_traceback(None)
+            self._keep(key, None, kept, flight, found)
         elif isinstance(found, Entry) and found.error is None and self.options.stale_if_error:
             return found.value
         return MISSING

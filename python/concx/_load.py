@@ -3,6 +3,7 @@
 A thread's turn is made in C (``binding/flight.c``); a task's is a coroutine, because what it leads is one.
 """
 
+import copy
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from concx._core import MISSING
 __all__ = [
     "Result",
     "SingleFlightStats",
+    "copied",
     "do_async",
     "get_or_load_async",
     "take_turns",
@@ -45,13 +47,40 @@ class SingleFlightStats:
     ----------
     calls, joined : int
         Calls that were made, and waits for one of them.
+    woken : int
+        How many of those waits slept until their call had ended; nothing else wakes them but a time-out, a
+        signal or a cancellation.
     running : int
         Calls that are under way.
     """
 
     calls: int
     joined: int
+    woken: int
     running: int
+
+
+def copied(error: BaseException) -> BaseException:
+    """An exception like it, for one more thread to raise.
+
+    Without a GIL one exception must not be raised by several threads at once: each writes its traceback,
+    and CPython does not guard that. One that cannot be copied is returned itself.
+    """
+    twin: BaseException | None
+    try:
+        twin = copy.copy(error)
+    except Exception:
+        twin = None
+    if twin is error or type(twin) is not type(error):
+        try:
+            twin = type(error).__new__(type(error), *error.args)
+            vars(twin).update(vars(error))
+        except Exception:
+            return error
+    assert twin is not None
+    twin.__cause__, twin.__context__ = error.__cause__, error.__context__
+    twin.__suppress_context__ = error.__suppress_context__
+    return twin.with_traceback(error.__traceback__)
 
 
 def _deadline(timeout: float | timedelta | None) -> float | None:

@@ -1,4 +1,4 @@
-"""Programs that know nothing of concx, with its futures and thread pool in the place of the standard ones.
+"""Programs that know nothing of concx, with its futures and pools in the place of the standard ones.
 
 They are the group `programs` of pyproject.toml; where one cannot be installed its test is skipped and says so.
 """
@@ -22,9 +22,12 @@ SWAPPED = HERE.parent / "conformance" / "scripts" / "swapped"
     ("script", "needs"),
     [
         ("anyio_threads.py", ["anyio"]),
+        ("dask_processes.py", ["dask"]),
         ("dask_threaded.py", ["dask"]),
+        ("joblib_processes.py", ["joblib"]),
         ("joblib_threading.py", ["joblib"]),
         ("starlette_threadpool.py", ["starlette", "httpx"]),
+        ("tqdm_process_map.py", ["tqdm"]),
         ("tqdm_thread_map.py", ["tqdm"]),
         ("uvloop_pool.py", ["uvloop"]),
     ],

@@ -203,13 +203,15 @@ def test_many_evictions_by_threads_leak_nothing(policy: Any) -> None:
             c.get(i % 60)
 
     run_threads(*(partial(work, n) for n in range(4)))
-    assert Value.alive.get() <= 50 + 2 * 60 + 16
+    for i in range(200):  # a thread that was stopped among its readings held up what left meanwhile
+        c[i] = Value(i)
+    assert Value.alive.get() <= 50 + 2 * 13
     c.clear()
     no_value_is_left()
     before = sys.getsizeof(c)
     run_threads(*(partial(work, n) for n in range(2)))
     assert sys.getsizeof(c) <= before + 64 * 1024
-    del c
+    c = Cache(1)  # what the other one had goes with it
     no_value_is_left()
 
 

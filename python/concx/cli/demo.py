@@ -1,5 +1,5 @@
-"""Index a source tree: a walker thread, reader threads and an asyncio consumer, joined by concx queues, and a pool whose
-futures the consumer awaits.
+"""Index a source tree: a walker thread, reader threads and an asyncio consumer, joined by concx queues, a cache that the
+readers share, and a pool whose futures the consumer awaits.
 
 Then run the same pipeline on the standard library's queues and pool, whole and as a replay of recorded messages without reading
 and tokenising, and print the ratios. Ctrl-C stops at any point and prints what there is.
@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from concx.cache import cached
 from concx.cli import pipelines, report, source
 from concx.cli.pipelines import Work
 
@@ -31,6 +32,8 @@ SAMPLE = 60_000
 REPLAY = 0.5
 """Seconds that a replay is to take: the recording, as many times over as that needs."""
 MOST_REPEATS = 100
+NAMES = 4096
+"""Names whose kind is kept."""
 
 Row = tuple[str, Callable[[Work], None]]
 
@@ -146,6 +149,7 @@ class Index:
         self.files = files
         self.grain = grain
         self.result = report.Tally()
+        self.kind_of = cached(NAMES)(source.kind_of)
         self.done: list[tuple[str, int]] = []
 
     def expand(self, path: str) -> Iterator[Any]:
@@ -155,9 +159,11 @@ class Index:
         except source.SourceError as error:
             yield report.Done(path, b"", 0, str(error))
             return
-        add = self.result.counts.add  # all readers add to one map
+        add, add_kind = self.result.counts.add, self.result.kinds.add  # all readers add to one map
+        kind_of = self.kind_of  # and ask one cache
         for name, count in Counter(tokens).items():
             add(name, count)
+            add_kind(kind_of(name), count)
         grain = self.grain
         for start in range(0, len(tokens), grain):
             yield tokens[start : start + grain]
@@ -203,6 +209,7 @@ class Demo:
         self.sample = report.Tally()
         self.queue_stats: Any = None
         self.pool_stats: Any = None
+        self.cache_stats: Any = None
 
     def index(self) -> list[tuple[str, int]]:
         """The main pass over the whole tree; readable files with their messages, in the order in which they were done."""
@@ -225,6 +232,7 @@ class Demo:
             self.tally.unreadable.extend(lost)
             self.tally.unreadable.sort()
             self.queue_stats, self.pool_stats = work.queue_stats, work.pool_stats
+            self.cache_stats = index.kind_of.cache.stats()
         return index.done
 
     def record(self, done: list[tuple[str, int]]) -> list[list[Any]]:
@@ -316,6 +324,7 @@ class Demo:
             arguments.top,
             self.queue_stats,
             self.pool_stats,
+            self.cache_stats,
             stopped,
         )
         if self.whole:

@@ -59,6 +59,7 @@ class Tally:
     tokens: int = 0
     messages: int = 0
     counts: ConcurrentDict[str, int] = field(default_factory=ConcurrentDict)
+    kinds: ConcurrentDict[str, int] = field(default_factory=ConcurrentDict)
     digests: Counter[Digest] = field(default_factory=Counter)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
 
@@ -72,7 +73,13 @@ class Tally:
 
         def everything(tally: Tally) -> tuple[object, ...]:
             numbers = tally.files, tally.bytes, tally.tokens, tally.messages
-            return (*numbers, tally.counts, tally.digests, sorted(tally.unreadable))
+            return (
+                *numbers,
+                tally.counts,
+                tally.kinds,
+                tally.digests,
+                sorted(tally.unreadable),
+            )
 
         return everything(self) == everything(other)
 
@@ -164,11 +171,13 @@ def print_index(
     top: int,
     queue_stats: Any,
     pool_stats: Any,
+    cache_stats: Any,
     stopped: bool,
 ) -> None:
     print(f"\nIndex of {printable(str(folder))}" + (" (partial)" if stopped else ""))
     print(
         f"  walker thread -> concx Queue -> {readers} reader threads -> concx Queue -> asyncio consumer"
+        f"\n  reader threads -> one concx cached function (the kind of each name)"
         f"\n  asyncio consumer -> concx ThreadPoolExecutor, {readers} threads (digests) -> await\n"
     )
     rows = [
@@ -201,6 +210,13 @@ def print_index(
         print(
             f"  pool: half of the digests waited less than {wait * 1e6:,.0f} us for a thread "
             f"and took less than {run * 1e6:,.0f} us"
+        )
+    if cache_stats is not None and tally.kinds:
+        kinds = sorted(tally.kinds.items(), key=lambda item: (-item[1], item[0]))
+        print(
+            f"  cache: {cache_stats.hits + cache_stats.misses:,} look-ups of a name's kind, hit ratio "
+            f"{cache_stats.hit_ratio:.1%}, {cache_stats.loads:,} calls\n      "
+            + ", ".join(f"{count:,} {kind}" for kind, count in kinds)
         )
     names = [
         (name, count)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import io
+import keyword
 import os
 import re
 import stat
@@ -16,6 +18,7 @@ __all__ = [
     "SUFFIXES",
     "SourceError",
     "default_folder",
+    "kind_of",
     "read_tokens",
     "reason_of",
     "walk",
@@ -122,3 +125,21 @@ def read_tokens(path: str) -> tuple[list[str], bytes]:
     data = _read(path)
     text = _decode(path, data)
     return _TOKEN.findall(SUFFIXES[os.path.splitext(path)[1]].sub(' "" ', text)), data
+
+
+def kind_of(token: str) -> str:
+    """What a token looks like, by Python's words and customs; in the plural."""
+    if token == '""':
+        return "strings and comments"
+    if token[0].isdigit():
+        return "numbers"
+    if not token.isidentifier():
+        return "signs"
+    if keyword.iskeyword(token) or keyword.issoftkeyword(token):
+        return "keywords"
+    if hasattr(builtins, token):
+        return "built-in names"
+    bare = token.strip("_")
+    if bare.isupper():
+        return "constants"
+    return "classes" if bare[:1].isupper() else "other names"

@@ -209,18 +209,19 @@ class Manager(threading.Thread):
     def run(self) -> None:
         """Work until the pool is shut down and done, or broken."""
         try:
-            while not self.broken:
+            while not self.is_done():
                 self.handle_all(self.hub.poll())
-                if not self.broken and self.is_ending():
-                    if not self.hub.closed:
-                        self.hub.close()
-                    if self.hub.pending == 0:
-                        break
         except BaseException as error:
             self.break_pool(cause=error)
             raise
         finally:
             self.finish()
+
+    def is_done(self) -> bool:
+        """Whether the pool is broken, or shut down and has no tasks."""
+        if not self.broken and self.is_ending() and not self.hub.closed:
+            self.hub.close()
+        return self.broken or (self.hub.closed and self.hub.pending == 0)
 
     def is_ending(self) -> bool:
         """Whether no task can come any more."""

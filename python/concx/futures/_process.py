@@ -231,12 +231,14 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
                 return
             crew = self._crew
             if self._executor_manager_thread is None:
-                crew.fill() if crew.forks else crew.start()
-                crew.fill_spares()
-                manager = Manager(self)
-                manager.start()
-                self._executor_manager_thread = manager
-                _std._threads_wakeups[manager] = self._hub
+                try:
+                    crew.fill() if crew.forks else crew.start()
+                    crew.fill_spares()
+                finally:  # it ends those that could be started, too
+                    manager = Manager(self)
+                    manager.start()
+                    self._executor_manager_thread = manager
+                    _std._threads_wakeups[manager] = self._hub
             elif crew.active() < crew.most:
                 crew.start()
             self._hub.growing = crew.active() < crew.most

@@ -25,6 +25,7 @@ from concx.futures.process import ProcessPoolExecutor, WorkerDied
 
 COUNT, SEED = int(sys.argv[1]), int(sys.argv[2])
 LIMIT = 30.0
+READY = 1
 rng = random.Random(SEED)
 journal = os.open(tempfile.mkstemp()[1], os.O_RDWR | os.O_APPEND | os.O_CREAT)
 
@@ -37,9 +38,12 @@ def task(number: int, data: bytes) -> tuple[int, bytes]:
 def kill_some(pool: ProcessPoolExecutor) -> None:
     for _ in range(COUNT):
         time.sleep(rng.random() * 0.02)
-        while not (processes := list(pool._processes.values())):
+        # Three that end before they are ready would be the end of the pool.
+        while not (
+            ready := [m for m in list(pool._crew.members.values()) if m.link.state == READY]
+        ):
             time.sleep(0.001)
-        rng.choice(processes).kill()
+        rng.choice(ready).process.kill()
         killed.append(1)
     over.set()
 
