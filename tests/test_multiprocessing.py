@@ -142,7 +142,7 @@ def test_shutdown_by_another_process(cls: Any, method: str) -> None:
         q.put_many(range(3))
         q.put_bytes(b"x" * 3_000_000)
         with running(method, tools.shut_down, q, immediate):
-            wait_until(lambda: q.stats().is_shutdown)
+            wait_until(lambda q=q: q.stats().is_shutdown)
         assert q.qsize() == (0 if immediate else 4)
         assert q.empty() is immediate
         with pytest.raises(ShutDown):

@@ -267,7 +267,7 @@ def test_bytes_are_one_object_if_they_were() -> None:
 
 def test_errors_of_pickling_leave_nothing_lent() -> None:
     store = Store(8 << 20)
-    with pytest.raises(Exception, match="pickle|local"):
+    with pytest.raises(Exception, match=r"pickle|local"):
         dump([numpy.zeros(BIG), bytes(BIG), lambda: None], store)
     assert store.size > 0
     assert lent(store) == 0
