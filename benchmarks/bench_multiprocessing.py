@@ -48,6 +48,33 @@ ROWS = [
         ),
         why="Two copies and no system call; get_many takes a batch under one lock.",
     ),
+    Row(
+        "mp-async",
+        "messages from another process to a task",
+        "mp-stream",
+        ("concx.mp.Queue/async", "multiprocessing.Queue/run_in_executor"),
+        unit="messages/s",
+        variants=("split",),
+        goals=(Goal("concx.mp.Queue/async", ("multiprocessing.Queue/run_in_executor",), 3, 3),),
+        why="No thread waits for the queue; a message that is there is taken in the task's own step.",
+    ),
+    *(
+        Row(
+            f"mp-array-{name}",
+            f"a NumPy array of {text} to another process and back",
+            "mp-echo",
+            ("concx.payload", "multiprocessing.Pipe"),
+            unit="echoes/s",
+            variants=("split",),
+            params={"bytes": size},
+            goals=(Goal("concx.payload", ("multiprocessing.Pipe",), goal, goal),) if goal else (),
+            why="One copy each way, into warm memory that both processes map.",
+        )
+        for name, text, size, goal in (
+            ("64m", "64 MB", 64 << 20, 15),
+            ("64k", "64 KB", 64 << 10, 0),
+        )
+    ),
     *(pairs(kind) for kind in LOCKS),
     *(pairs(kind, "/with") for kind in LOCKS),
     pairs("Event"),

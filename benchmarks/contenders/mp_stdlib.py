@@ -63,3 +63,15 @@ def pipe() -> Contender:
     from multiprocessing import Pipe
 
     return Contender("multiprocessing.Pipe/bytes", None, lambda _: Pipe(False), style="pipe")
+
+
+def queue_executor() -> Contender:
+    from multiprocessing import Queue
+
+    return Contender("multiprocessing.Queue/run_in_executor", None, Queue, style="executor")
+
+
+def pipe_objects() -> Contender:
+    from multiprocessing import Pipe
+
+    return Contender("multiprocessing.Pipe", None, lambda _: Pipe())

@@ -49,6 +49,12 @@ def told(found: Any) -> Any:
     return found[0] if isinstance(found, tuple) else found
 
 
+def nothing(keys: list[int], rounds: int) -> None:
+    for _ in repeat(None, rounds):
+        for _key in keys:
+            pass
+
+
 class Get:
     """A hundred ints that are all there, round and round; ``make(maxsize)`` makes the cache."""
 

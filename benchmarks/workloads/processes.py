@@ -5,6 +5,7 @@ A contender's style says how messages are put and got. The child is forked, pinn
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -64,11 +65,34 @@ def get_many(q: Any, n: int) -> int:
     return n - 1
 
 
+def get_in_task(q: Any, n: int) -> int:
+    async def main() -> int:
+        last = -1
+        for _ in repeat(None, n):
+            last = (await q.get_async())[1]
+        return last
+
+    return asyncio.run(main())
+
+
+def get_in_executor(q: Any, n: int) -> int:
+    async def main() -> int:
+        loop = asyncio.get_running_loop()
+        last = -1
+        for _ in repeat(None, n):
+            last = (await loop.run_in_executor(None, q.get))[1]
+        return last
+
+    return asyncio.run(main())
+
+
 STREAMS: dict[str, tuple[Callable[[Any, int], None], Callable[[Any, int], int]]] = {
     "": (put, get),
     "bytes": (put_bytes, get_bytes),
     "pipe": (send_bytes, recv_bytes),
     "get_many": (put_bytes, get_many),
+    "async": (put, get_in_task),
+    "executor": (put, get_in_executor),
 }
 
 
@@ -132,6 +156,47 @@ class Stream:
         return Section(n / meter.seconds, meter.seconds, n, meter.cost)
 
 
+def echo(end: Any) -> None:
+    """Until the other end is closed."""
+    while (obj := end.recv()) is not None:
+        end.send(obj)
+        del obj
+
+
+class Echo:
+    """A NumPy array to another process and back."""
+
+    def check(self, case: Case) -> None:
+        self.run(case, 2)
+
+    def run(self, case: Case, n: int) -> Section:
+        import numpy
+
+        array = numpy.arange(int(case.params["bytes"]) // 8)
+        ours, theirs = case.contender.make(0)
+        pid, go = in_child(lambda: echo(theirs), case.cpus[1])
+        meter = Meter()
+        pin(case.cpus[0])
+        try:
+            os.close(go)
+            for warm in (True, False):
+                if not warm:
+                    meter.start()
+                for _ in range(2 if warm else n):
+                    ours.send(array)
+                    back = ours.recv()
+            meter.stop()
+            ours.send(None)
+        except BaseException:
+            os.kill(pid, signal.SIGKILL)
+            raise
+        finally:
+            _, status = os.waitpid(pid, 0)
+        if status != 0 or not (back == array).all():
+            raise Disqualified(f"the array came back changed, or the child's status is {status}")
+        return Section(n / meter.seconds, meter.seconds, n, meter.cost)
+
+
 def pairs(lock: Any, n: int) -> None:
     for _ in repeat(None, n):
         lock.acquire()
@@ -173,4 +238,4 @@ class Pairs:
         return Section(n / meter.seconds, meter.seconds, n, meter.cost)
 
 
-WORKLOADS: dict[str, Workload] = {"mp-stream": Stream(), "mp-pairs": Pairs()}
+WORKLOADS: dict[str, Workload] = {"mp-stream": Stream(), "mp-pairs": Pairs(), "mp-echo": Echo()}

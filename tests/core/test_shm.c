@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 
 #include "killing.h"
@@ -125,6 +127,46 @@ test_owners(void)
     close(end[1]);
 }
 
+#if defined(__linux__) && defined(CX_NO_MEMFD)
+
+/* In a mount namespace of its own: what is asked of shared memory when its file system is full. */
+static int
+fill_a_small_tmpfs(void)
+{
+    struct cx_shm shm;
+    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=256k") < 0) {
+        return 77;
+    }
+    CHECK_EQ(cx_shm_create(&shm, CX_SHM_DATA, 64 << 20, 0), CX_OK); /* sparse */
+    CHECK(cx_shm_fill(&shm, 0, 128 << 10));
+    memset(shm.base + CX_SHM_HEADER, 1, (128 << 10) - CX_SHM_HEADER);
+    CHECK(!cx_shm_fill(&shm, 0, 1 << 20));
+    CHECK_EQ(shm.error, ENOSPC);
+    memset(shm.base + CX_SHM_HEADER, 2, (128 << 10) - CX_SHM_HEADER); /* what there was is there */
+    cx_shm_close(&shm);
+    return harness_failures == 0 ? 0 : 1;
+}
+
+static void
+test_no_space_left(void)
+{
+    int status;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(fill_a_small_tmpfs());
+    }
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+        printf("  left out: only root may mount the small tmpfs that it needs\n");
+        return;
+    }
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+#endif
+
 int
 main(int argc, char **argv)
 {
@@ -135,5 +177,8 @@ main(int argc, char **argv)
     RUN(test_header);
     RUN(test_no_space);
     RUN(test_owners);
+#if defined(__linux__) && defined(CX_NO_MEMFD)
+    RUN(test_no_space_left);
+#endif
     return harness_end();
 }

@@ -6,7 +6,7 @@
 #include "killing.h"
 
 struct shared {
-    uint32_t lock, sem, event, bell;
+    uint32_t lock, sem, event, bell, chime;
     uint64_t inside; /* guarded by lock */
     struct cx_shmcond cond;
 };
@@ -129,6 +129,12 @@ use_everything(void *arg)
         (void)cx_shmevent_look(&s->event, &seen);
         cx_shmevent_set(&s->event);
         cx_shmevent_clear(&s->event);
+        uint32_t heard = cx_shmchime_listen(&s->chime), again = cx_shmchime_listen(&s->chime);
+        CHECK(heard == again && heard == cx_load_relaxed(&s->chime));
+        cx_shmchime_strike(&s->chime, 1);
+        CHECK(cx_load_relaxed(&s->chime) != heard); /* who has not parked yet need not */
+        CHECK(cx_shmchime_listen(&s->chime) != heard);
+        cx_shmchime_strike(&s->chime, 1);
         cx_shmbell_set(&s->bell);
         cx_shmbell_ring(&s->bell, 1);
     }
