@@ -217,9 +217,11 @@ cxb_cache_settle(CacheObject *self)
     cx_cache_release(&self->core);
     /* With nobody inside a section twice is enough.  A reader that was stopped there holds up what all
      * others remove, and lets the table grow; it may only be waiting for a processor. */
-    if (!(cx_rcu_try_advance() && cx_rcu_try_advance())) {
+    bool is_over = cx_rcu_try_advance();
+    if (!(is_over && cx_rcu_try_advance())) {
         (void)sched_yield();
-        (void)(cx_rcu_try_advance() && cx_rcu_try_advance());
+        is_over = cx_rcu_try_advance();
+        (void)(is_over && cx_rcu_try_advance());
     }
     reap(self, false);
 }

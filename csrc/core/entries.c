@@ -81,7 +81,9 @@ cx_growth_allocate(struct cx_growth *growth)
         ok = (a->weight = cx_pages_take(slots * sizeof *a->weight)) != NULL;
     }
 #if !CX_WITH_GIL
-    if (ok && (ok = (a->view = malloc(sizeof *a->view)) != NULL)) {
+    a->view = ok ? malloc(sizeof *a->view) : NULL;
+    ok = a->view != NULL;
+    if (ok) {
         *a->view = *a;
     }
 #endif
