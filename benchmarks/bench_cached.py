@@ -46,7 +46,9 @@ ROWS = [
         "flight-cold",
         ("concx.cached", "cachetools.cached/condition"),
         unit="rounds/s",
-        goals=(Goal("concx.cached", ("cachetools.cached/condition",), limits={"in vain": 0}),),
+        goals=(
+            Goal("concx.cached", ("cachetools.cached/condition",), 1, 1, limits={"in vain": 0}),
+        ),
         why="Every key has its own list of who waits; one condition for all wakes all of them for each key.",
     ),
 ]

@@ -18,12 +18,6 @@ KEYS = 100
 SIZE = 1000
 
 
-def nothing(keys: list[int], rounds: int) -> None:
-    for _ in range(rounds):
-        for _key in keys:
-            pass
-
-
 def get(c: Any, n: int) -> None:
     keys = list(range(KEYS))
     for _ in range(n // KEYS):
@@ -82,23 +76,18 @@ class Threads:
     """Gets of what is there by one thread or by two, which have a cache in common and keys of their own."""
 
     def check(self, case: Case) -> None:
-        if case.contender.style != "loop":
-            Get().check(case)
+        Get().check(case)
 
     def run(self, case: Case, n: int) -> Section:
         workers, meter = case.contender.workers, Meter()
-        is_loop = case.contender.style == "loop"
-        c = {} if is_loop else case.contender.make(SIZE)
+        c = case.contender.make(SIZE)
         rounds = max(1, n // KEYS // workers)
 
         # Each thread makes its own keys and puts them in: it owns them, as it does in a program.
         def work(thread: int) -> None:
             keys = keys_of(thread)
             assign(c, keys)
-            if is_loop:
-                nothing(keys, rounds)
-            else:
-                rounds_of_get(c.get, keys, rounds)
+            rounds_of_get(c.get, keys, rounds)
 
         if workers > 1:
             together([(partial(work, i), cpu) for i, cpu in enumerate(case.cpus)], meter)
