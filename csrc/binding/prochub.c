@@ -494,11 +494,11 @@ hub_get_pending(ProcHubObject *hub, void *unused)
 
 static PyMethodDef hub_methods[] = {
     {"add", (PyCFunction)hub_add, METH_VARARGS,
-     DOC("add($self, link, tag, pidfd, active, budget)\n--\n\nA worker that was started.")},
+     DOC("add($self, link, tag, pidfd, active, budget, /)\n--\n\nA worker that was started.")},
     {"activate", (PyCFunction)hub_activate, METH_O,
      DOC("activate($self, link, /)\n--\n\nGive tasks to a spare worker.")},
     {"bury", (PyCFunction)hub_bury, METH_VARARGS,
-     DOC("bury($self, link, retry)\n--\n\nForget a worker that has ended; what it had begun.")},
+     DOC("bury($self, link, retry, /)\n--\n\nForget a worker that has ended; what it had begun.")},
     {"poll", (PyCFunction)hub_poll, METH_NOARGS,
      DOC("poll($self)\n--\n\nSettle futures until something happens: a list of events.")},
     {"sleep", (PyCFunction)hub_sleep, METH_O,

@@ -121,7 +121,6 @@ struct cxb_job *cxb_link_oldest(WorkLinkObject *link);
 void cxb_link_revoke(ProcHubObject *hub, WorkLinkObject *link, uint32_t most);
 /* Lets poll() return. */
 void cxb_hub_wake(ProcHubObject *hub);
-extern PyMethodDef cxb_hub_job_methods[];
 
 /* procresult.c */
 

@@ -109,10 +109,7 @@ take_result(ProcHubObject *hub, WorkLinkObject *link, const struct cx_lane_messa
         hub->completed++;
         settle(hub, job, CX_FINISHED, value);
     }
-    else if (!PyExceptionInstance_Check(value)) {
-        failed = unreadable(hub, link, job, value, events);
-    }
-    else if (m->kind == CXB_RESULT_UNREADABLE) {
+    else if (!PyExceptionInstance_Check(value) || m->kind == CXB_RESULT_UNREADABLE) {
         failed = unreadable(hub, link, job, value, events);
     }
     else {

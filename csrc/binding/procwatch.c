@@ -88,11 +88,11 @@ cxb_job_watch(FutureObject *f, int64_t deadline)
         else if (cxb_link_drain(hub, link, NULL) < 0) {
             PyErr_WriteUnraisable((PyObject *)hub);
         }
-        else if (PyErr_Occurred()) {
-            failed = -1;
-        }
-        else if (link->holds || link->damaged) {
-            break;
+        else {
+            failed = PyErr_Occurred() ? -1 : 0;
+            if (link->holds || link->damaged) {
+                break;
+            }
         }
     }
     end(hub, link);

@@ -276,7 +276,6 @@ static bool
 is_large(ProcWorkerObject *self)
 {
     char text[100];
-    unsigned long long size, resident;
     int fd = self->most_rss == 0 ? -1 : open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return false;
@@ -284,8 +283,10 @@ is_large(ProcWorkerObject *self)
     ssize_t got = read(fd, text, sizeof text - 1);
     close(fd);
     text[got > 0 ? got : 0] = '\0';
-    return sscanf(text, "%llu %llu", &size, &resident) == 2 &&
-           resident * (unsigned long long)sysconf(_SC_PAGESIZE) > self->most_rss;
+    /* Pages: all, then those that are resident. */
+    const char *resident = strchr(text, ' ');
+    return resident != NULL &&
+           strtoull(resident, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) > self->most_rss;
 }
 
 /* Sleeps until there may be a task: CX_OK; CX_CLOSED leave; CX_INTR with an exception. */

@@ -15,4 +15,4 @@ SCRIPTS = Path(__file__).parent / "scripts"
 
 @pytest.mark.timeout(300)
 def test_no_leaks(run_script: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    run_script(SCRIPTS / "leaks_flight.py", "3000" if TSAN else "30000", timeout=290)
+    run_script(SCRIPTS / "leaks_flight.py", "3000" if TSAN else "80000", timeout=290)
