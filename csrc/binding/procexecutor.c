@@ -117,12 +117,15 @@ has_idle(ProcHubObject *hub)
 }
 
 /* Workers are started by the first task, or while none is idle. */
+static inline bool
+should_grow(ProcExecutorObject *self)
+{
+    return CX_UNLIKELY(cx_load_acquire(&self->hub->growing) != 0) && !has_idle(self->hub);
+}
+
 static int
 grow(ProcExecutorObject *self)
 {
-    if (CX_LIKELY(cx_load_acquire(&self->hub->growing) == 0) || has_idle(self->hub)) {
-        return 0;
-    }
     PyObject *grown = PyObject_CallMethod((PyObject *)self, "_grow", NULL);
     Py_XDECREF(grown);
     return grown == NULL ? -1 : 0;
@@ -153,9 +156,10 @@ submit(ProcExecutorObject *self, PyObject *const *args, Py_ssize_t nargs, PyObje
        int64_t timeout, uint32_t retries)
 {
     bool plain;
-    if (check_open(self) < 0 || grow(self) < 0) {
+    if (check_open(self) < 0) {
         return NULL;
     }
+    bool grows = should_grow(self);
     FutureObject *f = cxb_future_alloc(self->state, self->future_type);
     PyObject *task = f == NULL ? NULL : pack(args, nargs, kwnames, &plain);
     PyObject *bytes = task == NULL ? NULL : dump(self, task, plain);
@@ -177,6 +181,10 @@ submit(ProcExecutorObject *self, PyObject *const *args, Py_ssize_t nargs, PyObje
         cxb_job_free(job);
         Py_DECREF((PyObject *)f);
         return check_open(self) < 0 ? NULL : PyErr_Format(PyExc_RuntimeError, "the pool is closed");
+    }
+    /* The task is there before its workers: what becomes of them, its future tells. */
+    if (grows && grow(self) < 0) {
+        Py_CLEAR(f);
     }
     return (PyObject *)f;
 }

@@ -340,7 +340,8 @@ def inline(parcel: Parcel) -> Parcel:
     def copied(part: Any) -> Any:
         if not isinstance(part, Reference):
             return part
-        return bytearray(_shm.Block.borrow(known[part.segment], part.offset, part.size))
+        block = _shm.Block.borrow(known[part.segment], part.offset, part.size)
+        return bytearray(block.create_memoryview())
 
     buffers, wholes = (
         [copied(part) for part in parts] for parts in (parcel.buffers, parcel.wholes)
