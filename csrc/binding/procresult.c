@@ -84,8 +84,8 @@ take_result(ProcHubObject *hub, WorkLinkObject *link, const struct cx_lane_messa
             value != NULL && (m->kind == CXB_RESULT_VALUE ||
                               (m->kind == CXB_RESULT_ERROR && PyExceptionInstance_Check(value)));
         if (events == NULL && !simple) {
-            if (value == NULL && !PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
-                PyErr_Clear(); /* Ctrl-C stays; all else the manager will find again */
+            if (value == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
+                PyErr_Clear(); /* what a signal handler has raised stays */
             }
             Py_XDECREF(value);
             return 2;
