@@ -99,18 +99,8 @@ PyObject *cxb_future_invalid(FutureObject *f);
 
 /* procjob.c: what a pool of processes knows better than the state does. */
 
-/* Whether it is a task of such a pool that is not settled; without the guard, so only a hint. */
-static inline bool
-cxb_future_has_job(FutureObject *f)
-{
-    return cx_load_relaxed(&f->job) != NULL;
-}
-
 /* Whether a worker has begun the call; then the future is running. */
 bool cxb_job_begun(FutureObject *f);
-/* Waits for the outcome where it comes in, in place of the manager thread, if this is the only task of
- * its worker: 0 look again, or wait as for any other future; -1 with a signal handler's exception. */
-int cxb_job_watch(FutureObject *f, int64_t deadline);
 /* Takes the call back, so that it can be cancelled; false: a worker has begun it. */
 bool cxb_job_withdraw(FutureObject *f);
 

@@ -5,7 +5,7 @@
 PyObject *
 cxb_future_state_name(FutureObject *f)
 {
-    (void)(cxb_future_has_job(f) && cxb_job_begun(f));
+    (void)(f->job != NULL && cxb_job_begun(f));
     static const char *const names[] = {
         "PENDING", "RUNNING", "CANCELLED", "CANCELLED_AND_NOTIFIED", "FINISHED", "FINISHED"};
     return PyUnicode_InternFromString(names[cx_future_state(&f->core)]);
@@ -146,7 +146,7 @@ int
 cxb_future_cancel(FutureObject *f)
 {
     struct cx_news news = CX_NEWS_INIT;
-    bool of_job = cxb_future_has_job(f);
+    bool of_job = f->job != NULL;
     if (of_job && !cxb_job_withdraw(f)) {
         return 0;
     }
@@ -239,10 +239,6 @@ cxb_future_await(FutureObject *f, PyObject *timeout)
                 return -1;
             }
             how = CXB_GRANTED;
-            if (cxb_future_has_job(f) && cxb_job_watch(f, limit.deadline) < 0) {
-                cx_waiter_return(waiter);
-                return -1;
-            }
             if (cx_future_wait(&f->core, &waiter->node) == CX_WAIT) {
                 TaskQueueObject *q = cxb_worker_blocks();
                 how = cxb_wait(waiter, limit.deadline);

@@ -177,7 +177,7 @@ hub_bury(ProcHubObject *hub, PyObject *args)
         job->retries--;
         hub->pending++; /* detached below, and a new one */
         cxb_hub_detach(hub, job);
-        cx_store_relaxed(&job->future->job, job);
+        job->future->job = job;
         job->prev = NULL;
         job->next = hub->backlog.first;
         *(job->next != NULL ? &job->next->prev : &hub->backlog.last) = job;
@@ -248,14 +248,10 @@ static bool
 lie_down(ProcHubObject *hub)
 {
     for (Py_ssize_t i = 0; i < hub->count; i++) {
-        uint32_t nobody = 0;
-        (void)cx_cas_relaxed(&hub->links[i]->link.shared->results.bell, &nobody, CXB_BELL_POLL);
+        cx_shmbell_set(&hub->links[i]->link.results.shared->bell);
     }
-    cx_fence_seq_cst(); /* see cx_shmbell_set */
     for (Py_ssize_t i = 0; i < hub->count; i++) {
-        WorkLinkObject *link = hub->links[i];
-        if ((cx_lane_waits(&link->link.results) || link->holds) && !link->damaged &&
-            !link->watched) {
+        if (cx_lane_waits(&hub->links[i]->link.results) && !hub->links[i]->damaged) {
             return false;
         }
     }
@@ -267,8 +263,7 @@ get_up(ProcHubObject *hub)
 {
     uint64_t count;
     for (Py_ssize_t i = 0; i < hub->count; i++) {
-        uint32_t mine = CXB_BELL_POLL;
-        (void)cx_cas_relaxed(&hub->links[i]->link.shared->results.bell, &mine, 0);
+        cx_store_relaxed(&hub->links[i]->link.results.shared->bell, 0);
     }
     (void)!read(hub->eventfd, &count, sizeof count);
 }
@@ -316,7 +311,7 @@ sleep_until(ProcHubObject *hub, int64_t until, PyObject *events)
     for (Py_ssize_t i = 0; ready > 0 && failed == 0 && i < count && i < hub->count; i++) {
         if (fds[i + 1].revents != 0) {
             WorkLinkObject *link = hub->links[i];
-            cx_store_relaxed(&link->ended, true);
+            link->ended = true;
             failed = cxb_hub_event(events, "ended", link, Py_NewRef(Py_None));
         }
     }
@@ -399,7 +394,6 @@ hub_drain(ProcHubObject *hub, PyObject *object)
         Py_XDECREF(events);
         return PyErr_Format(PyExc_TypeError, "drain() takes a WorkLink, got %R", object);
     }
-    cxb_link_unwatch(hub, (WorkLinkObject *)object);
     Py_ssize_t n = 1;
     while (events != NULL && n > 0) {
         n = cxb_link_drain(hub, (WorkLinkObject *)object, events);

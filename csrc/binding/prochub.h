@@ -19,14 +19,7 @@
 #include "core/worklink.h"
 
 enum cxb_task_kind { CXB_TASK_CALL = 1, CXB_TASK_NAMED }; /* (fn, *args); (names, fn, *args) */
-/* What the bell of results is set to, apart from 0. */
-enum {
-    CXB_BELL_POLL = 1, /* the manager sleeps on its descriptors */
-    CXB_BELL_PARK,     /* a thread in result() sleeps on the bell */
-    CXB_BELL_LOOK
-}; /* one looks all the time, for a moment */
-
-#define CXB_TASK_TIMED 1 /* flag: the worker says when it begins */
+#define CXB_TASK_TIMED 1                                  /* flag: the worker says when it begins */
 
 enum cxb_result_kind {
     CXB_RESULT_VALUE = 1,
@@ -69,10 +62,7 @@ typedef struct WorkLink {
     bool active;  /* gets tasks; a spare one does not */
     bool full;    /* in this round */
     bool damaged; /* its segment holds what cannot be */
-    bool watched; /* a thread in result() takes its results; the guard's */
-    bool holds;   /* one result was taken out that only the manager can deal with: */
-    struct cx_lane_message held;
-    bool ended; /* its pidfd has said so, and poll() has told */
+    bool ended;   /* its pidfd has said so, and poll() has told */
 } WorkLinkObject;
 
 typedef struct {
@@ -129,8 +119,6 @@ void cxb_hub_wake(ProcHubObject *hub);
 Py_ssize_t cxb_hub_drain(ProcHubObject *hub, PyObject *events);
 /* The same of one link that has ended. */
 Py_ssize_t cxb_link_drain(ProcHubObject *hub, WorkLinkObject *link, PyObject *events);
-/* Waits until nobody watches a link that has ended. */
-void cxb_link_unwatch(ProcHubObject *hub, WorkLinkObject *link);
 /* Appends (what, tag, detail_steal): 0 or -1. */
 int cxb_hub_event(PyObject *events, const char *what, WorkLinkObject *link, PyObject *detail_steal);
 

@@ -91,7 +91,7 @@ cxb_hub_detach(ProcHubObject *hub, struct cxb_job *job)
     else {
         unlink_job(&hub->backlog, job);
     }
-    cx_store_relaxed(&job->future->job, NULL);
+    job->future->job = NULL;
     hub->pending--;
 }
 
@@ -144,7 +144,7 @@ cxb_hub_dispatch(ProcHubObject *hub, struct cxb_errands *errands)
         enum cx_status status = put(link, job);
         if (status == CX_OK) {
             unlink_job(&hub->backlog, job);
-            if (cx_lane_answers(&link->link.tasks) != 0) {
+            if (cx_lane_answers(&link->link.tasks)) {
                 uint32_t *bell = &link->link.tasks.shared->bell;
                 if (errands->count < (int)Py_ARRAY_LENGTH(errands->bells)) {
                     errands->bells[errands->count++] = bell;
@@ -248,7 +248,7 @@ cxb_hub_submit(ProcHubObject *hub, struct cxb_job *job)
         job->id = ++hub->next_id;
         hub->pending++;
         hub->submitted++;
-        cx_store_relaxed(&job->future->job, job);
+        job->future->job = job;
         append(&hub->backlog, job);
         cxb_hub_dispatch(hub, &errands);
     }
@@ -300,10 +300,8 @@ cxb_job_withdraw(FutureObject *f)
     struct cxb_job *job = f->job;
     bool back =
         job == NULL || job->link == NULL || cx_lane_revoke(&job->link->link.tasks, job->number);
-    uint32_t *bell = NULL;
     if (back && job != NULL) {
         if (job->link != NULL) {
-            bell = job->link->watched ? &job->link->link.shared->results.bell : NULL;
             job->link->budget += job->link->budget >= 0;
         }
         cxb_hub_detach(hub, job);
@@ -316,9 +314,6 @@ cxb_job_withdraw(FutureObject *f)
     }
     if (job != NULL) {
         cxb_job_free(job);
-    }
-    if (bell != NULL) {
-        (void)cx_unpark_shared(bell, 1);
     }
     if (wake) {
         cxb_hub_wake(hub);

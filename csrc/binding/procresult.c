@@ -64,46 +64,29 @@ take_log(ProcHubObject *hub, const struct cx_lane_message *m)
     return 0;
 }
 
-/* One result: 0, 1 if the link is damaged, or -1 with an exception; without `events`, also 2: only the
- * manager can deal with it. */
+/* One result: 0, 1 if the link is damaged, or -1 with an exception. */
 static int
 take_result(ProcHubObject *hub, WorkLinkObject *link, const struct cx_lane_message *m,
             PyObject *events)
 {
-    PyObject *value = NULL;
+    PyObject *value;
     int failed = 0;
     if (m->kind == CXB_RESULT_LOG) {
         return take_log(hub, m);
     }
-    if (m->kind < CXB_RESULT_VALUE || m->kind > CXB_RESULT_UNREADABLE) {
-        return 1;
-    }
-    if (m->kind != CXB_RESULT_NONE) {
-        value = cxb_payload_load(hub->state, m->data, m->length);
-        bool simple =
-            value != NULL && (m->kind == CXB_RESULT_VALUE ||
-                              (m->kind == CXB_RESULT_ERROR && PyExceptionInstance_Check(value)));
-        if (events == NULL && !simple) {
-            if (value == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
-                PyErr_Clear(); /* what a signal handler has raised stays */
-            }
-            Py_XDECREF(value);
-            return 2;
-        }
-    }
-    PyObject *error = value == NULL ? cxb_error_set_aside() : NULL;
     struct cxb_job *job = finished(hub, link, m->id);
-    if (job == NULL) {
-        Py_XDECREF(value);
-        Py_XDECREF(error);
+    if (job == NULL || m->kind < CXB_RESULT_VALUE || m->kind > CXB_RESULT_UNREADABLE) {
+        if (job != NULL) {
+            cxb_job_free(job);
+        }
         return 1;
     }
     if (m->kind == CXB_RESULT_NONE) {
         hub->completed++;
         settle(hub, job, CX_FINISHED, Py_NewRef(Py_None));
     }
-    else if (value == NULL) {
-        failed = unreadable(hub, link, job, error, events);
+    else if ((value = cxb_payload_load(hub->state, m->data, m->length)) == NULL) {
+        failed = unreadable(hub, link, job, cxb_error_set_aside(), events);
     }
     else if (m->kind == CXB_RESULT_VALUE) {
         hub->completed++;
@@ -120,37 +103,18 @@ take_result(ProcHubObject *hub, WorkLinkObject *link, const struct cx_lane_messa
     return failed;
 }
 
-/* The next one, which may have been held back for the manager. */
-static enum cx_status
-next_result(WorkLinkObject *link, struct cx_lane_message *m)
-{
-    if (link->holds) {
-        link->holds = false;
-        *m = link->held;
-        return CX_OK;
-    }
-    return cx_lane_take(&link->link.results, m);
-}
-
 Py_ssize_t
 cxb_link_drain(ProcHubObject *hub, WorkLinkObject *link, PyObject *events)
 {
+    struct cx_lane *lane = &link->link.results;
     Py_ssize_t n = 0;
     for (; n < AT_ONCE && !link->damaged; n++) {
         struct cx_lane_message m;
-        enum cx_status status = next_result(link, &m);
+        enum cx_status status = cx_lane_take(lane, &m);
         if (status == CX_EMPTY) {
             break;
         }
-        if (status != CX_OK && events == NULL) {
-            return n; /* the manager will find the same */
-        }
         int failed = status != CX_OK ? 1 : take_result(hub, link, &m, events);
-        if (failed == 2 || (failed == 1 && events == NULL)) {
-            link->held = m;
-            link->holds = true;
-            return n;
-        }
         if (failed < 0) {
             return -1;
         }
@@ -159,7 +123,7 @@ cxb_link_drain(ProcHubObject *hub, WorkLinkObject *link, PyObject *events)
             link->active = false;
             return cxb_hub_event(events, "damaged", link, Py_NewRef(Py_None)) < 0 ? -1 : n;
         }
-        cx_lane_pass(&link->link.results);
+        cx_lane_pass(lane);
     }
     return n;
 }
@@ -170,16 +134,7 @@ cxb_hub_drain(ProcHubObject *hub, PyObject *events)
     Py_ssize_t all = 0;
     for (Py_ssize_t i = 0; i < hub->count; i++) {
         WorkLinkObject *link = (WorkLinkObject *)Py_NewRef((PyObject *)hub->links[i]);
-        Py_ssize_t n = 0;
-        cx_guard_take(&hub->guard);
-        bool watched = link->watched;
-        cx_guard_release(&hub->guard);
-        if (!watched) {
-            n = cxb_link_drain(hub, link, events);
-        }
-        else if (cx_lane_waits(&link->link.results)) {
-            (void)cx_unpark_shared(&link->link.shared->results.bell, 1);
-        }
+        Py_ssize_t n = cxb_link_drain(hub, link, events);
         Py_DECREF((PyObject *)link);
         if (n < 0) {
             return -1;

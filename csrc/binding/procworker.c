@@ -120,15 +120,8 @@ static void
 tell_pool(ProcWorkerObject *self)
 {
     uint64_t one = 1;
-    switch (cx_lane_answers(&self->link.results)) {
-    case CXB_BELL_POLL:
+    if (cx_lane_answers(&self->link.results)) {
         (void)!write(self->eventfd, &one, sizeof one);
-        break;
-    case CXB_BELL_PARK:
-        (void)cx_unpark_shared(&self->link.shared->results.bell, 1);
-        break;
-    default:
-        break;
     }
 }
 

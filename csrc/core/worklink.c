@@ -265,15 +265,15 @@ cx_lane_claim(struct cx_lane *lane, uint32_t number, int64_t *begun)
     return claim;
 }
 
-uint32_t
+bool
 cx_lane_answers(struct cx_lane *lane)
 {
     cx_fence_seq_cst(); /* see cx_shmbell_set */
     if (CX_LIKELY(cx_load_relaxed(&lane->shared->bell) == 0)) {
-        return 0;
+        return false;
     }
     CX_KILL_POINT();
-    uint32_t slept = cx_xchg_acq_rel(&lane->shared->bell, 0);
+    bool slept = cx_xchg_acq_rel(&lane->shared->bell, 0) != 0;
     CX_KILL_POINT();
     return slept;
 }

@@ -127,8 +127,7 @@ void cx_lane_pass(struct cx_lane *lane);
 /* Whether something is published that was not passed. */
 bool cx_lane_waits(struct cx_lane *lane);
 
-/* After a put: what the consumer's bell was set to, 0 if it needs no wake; it is 0 now.  What else a
- * bell may be than 0 and 1 is the caller's to say. */
-CX_NODISCARD uint32_t cx_lane_answers(struct cx_lane *lane);
+/* After a put: whether the consumer had set its bell; then the caller wakes it. */
+CX_NODISCARD bool cx_lane_answers(struct cx_lane *lane);
 
 #endif
