@@ -88,6 +88,7 @@ class Member:
         self.link = link
         self.pidfd = pidfd
         self.killed = False  # by the pool, for its task was out of time
+        self.ended = False  # the hub has told so
         self.pid: int = process.pid
 
 
@@ -238,6 +239,7 @@ class Manager(threading.Thread):
     def handle(self, what: str, member: Member, detail: Any) -> None:
         """One event: of a worker, with a detail."""
         if what == "ended":
+            member.ended = True
             self.bury(member)
         elif what == "expired":
             member.killed = True
@@ -339,12 +341,16 @@ class Manager(threading.Thread):
             member.link.stop()
         until = monotonic() + PATIENCE if self.broken else None
         while self.crew.members:
+            # The hub tells of each end once; of some it did while the pool was breaking.
+            for member in [member for member in self.crew.members.values() if member.ended]:
+                self.hub.drain(member.link)
+                self.hub.bury(member.link, False)
+                self.crew.forget(member)
+            if not self.crew.members:
+                break
             rest = None if until is None else max(until - monotonic(), 0.0)
             for what, member, _ in self.hub.sleep(rest):
-                if what == "ended":
-                    self.hub.drain(member.link)
-                    self.hub.bury(member.link, False)
-                    self.crew.forget(member)
+                member.ended = member.ended or what == "ended"
             if until is not None and monotonic() >= until:
                 until = None
                 for member in self.crew.members.values():
