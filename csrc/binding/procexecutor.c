@@ -165,7 +165,11 @@ submit(ProcExecutorObject *self, PyObject *const *args, Py_ssize_t nargs, PyObje
     PyObject *bytes = task == NULL ? NULL : dump(self, task, plain);
     Py_XDECREF(task);
     if (bytes == NULL) {
-        return task == NULL ? (Py_XDECREF((PyObject *)f), NULL) : fail(self, f);
+        PyObject *failed = task == NULL ? (Py_XDECREF((PyObject *)f), NULL) : fail(self, f);
+        if (failed != NULL && grows && grow(self) < 0) { /* as if it had been sent */
+            Py_CLEAR(failed);
+        }
+        return failed;
     }
     bool named = kwnames != NULL && PyTuple_GET_SIZE(kwnames) > 0;
     struct cxb_job *job = cxb_job_new(f, args[0], bytes, named ? CXB_TASK_NAMED : CXB_TASK_CALL);
