@@ -6,6 +6,7 @@ import asyncio
 import gc
 import inspect
 import threading
+import warnings
 from collections.abc import Coroutine
 from typing import Any
 
@@ -30,7 +31,9 @@ def test_is_a_coroutine_function() -> None:
     fn, _ = sourced()
     assert inspect.iscoroutinefunction(fn)
     if hasattr(asyncio.coroutines, "_is_coroutine"):
-        assert asyncio.iscoroutinefunction(fn)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # since 3.14
+            assert asyncio.iscoroutinefunction(fn)
 
     class Callable:
         async def __call__(self, x: int) -> int:

@@ -25,11 +25,14 @@ import pytest
 
 import pool_tools as do
 from concx.futures import CancelledError, Future, wait
-from concx.futures.process import ProcessPoolExecutor, WorkerDied
+from concx.futures._process import ProcessPoolExecutor, WorkerDied
 from pool_tools import every_method
 from queue_tools import LIMIT, wait_until
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning"),
+    pytest.mark.long,  # until the pool is public
+]
 
 MakePool = Callable[..., ProcessPoolExecutor]
 

@@ -61,7 +61,6 @@ def workload(name: str) -> Workload:
         native,
         pools,
         processes,
-        processpools,
         threads,
     )
 
@@ -79,6 +78,5 @@ def workload(name: str) -> Workload:
         **pools.WORKLOADS,
         **native.WORKLOADS,
         **processes.WORKLOADS,
-        **processpools.WORKLOADS,
     }
     return known[name]

@@ -1,3 +1,0 @@
-"""concx in other libraries."""
-
-__all__: list[str] = []
