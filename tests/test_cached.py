@@ -423,6 +423,7 @@ def test_evil_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fn.cache_contains(Evil(), 1)
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_fork_in_a_call() -> None:
     gate = Gate()
     fn = cached()(gate)

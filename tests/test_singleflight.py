@@ -259,6 +259,7 @@ def test_interrupt_while_waiting_for_a_leader(flights: SingleFlight) -> None:
     assert leader.outcome().value == "value"
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_fork_in_a_call(flights: SingleFlight) -> None:
     gate = Gate()
     leader = Worker(flights.do, "k", gate)
