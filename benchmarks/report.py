@@ -38,6 +38,7 @@ python benchmarks/run.py --json mine.json && python benchmarks/report.py mine.js
 Every figure is the best of several processes, each of which runs one contender in one timed section
 of at least half a second; contenders take turns. A machine that others share only ever adds time, so
 the best run is nearest to the truth; the range in brackets says how far the others were from it.
+Where the processor runs now slower, now faster, only runs at one pace of it are compared.
 Threads pin themselves to a CPU: *split* is two CPUs, *same* is one. Before each section the contender
 is checked, and after it the items are counted: whoever loses or doubles one is left out and named.
 The words and methods are defined in `benchmarks/README.md`.

@@ -82,7 +82,7 @@ def test_json_and_page(tmp_path: Path) -> None:
         for run in entry["runs"]:
             assert run["seconds"] >= 0.02
             assert run["rss_kib"] > 0
-            assert run.keys() >= {"user", "system", "voluntary", "involuntary", "items"}
+            assert run.keys() >= {"user", "system", "voluntary", "involuntary", "items", "pace"}
     assert "concx.Queue is" in done.stdout
 
     command = [sys.executable, str(REPORT), "--out", str(tmp_path), str(raw)]
@@ -122,6 +122,27 @@ def test_an_unknown_row_is_named() -> None:
     done = bench("sequ")
     assert done.returncode != 0
     assert "no row matches 'sequ'" in done.stderr
+
+
+def test_like_is_compared_with_like() -> None:
+    sys.path.insert(0, str(RUN.parent))
+    try:
+        from harness import pace
+    finally:
+        sys.path.remove(str(RUN.parent))
+
+    def runs(*paces: tuple[float, float]) -> list[dict[str, Any]]:
+        return [{"value": before, "pace": [before, after]} for before, after in paces]
+
+    fast, slow, changed = (100.0, 98.0), (60.0, 62.0), (100.0, 60.0)
+    lucky, unlucky = runs(slow, fast, slow), runs(slow, slow, changed)
+    assert pace.level([lucky, unlucky]) == 60
+    assert pace.compared(lucky, 60) == [lucky[0], lucky[2]]
+    assert pace.compared(unlucky, 60) == unlucky[:2]
+    assert pace.level([lucky, runs(fast, slow)]) == 98
+    assert pace.compared(lucky, 98) == [lucky[1]]
+    assert pace.level([lucky, runs(changed)]) == 0
+    assert pace.compared(lucky, 0) == lucky
 
 
 def results_with(control: float, ours: float) -> Any:
