@@ -121,8 +121,8 @@ def goals(results: Results) -> str:
         [
             "## Goals",
             f"How many times as fast as the fastest of the named peers, in the same run: {count} of {len(judged)} goals are met. "
-            "A goal is given for GIL builds before 3.14 / for free-threaded builds, and for later versions where they have "
-            "one of their own; a figure without a word has no goal. A goal of two threads is void where a plain loop was not "
+            "A goal is given for GIL builds before 3.14 / for free-threaded builds, and for later versions and Debian's optimised "
+            "build where they have one of their own; a figure without a word has no goal. A goal of two threads is void where a plain loop was not "
             "fast enough in two threads of the same run: its figure stands behind the word. In brackets: our worst run against the peer's best, and "
             "our best against the peer's worst.",
             table(["", "goal", *map(short, results.builds)], lines),

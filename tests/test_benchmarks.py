@@ -145,6 +145,20 @@ def test_like_is_compared_with_like() -> None:
     assert pace.compared(lucky, 0) == lucky
 
 
+def test_goals_of_builds() -> None:
+    sys.path.insert(0, str(RUN.parent))
+    try:
+        from harness.spec import Goal
+    finally:
+        sys.path.remove(str(RUN.parent))
+    goal = Goal("we", ("they",), 5, 4, {"3.14": 3, "3.11-debian": 2})
+    assert goal.target("cpython-3.11.7", False) == 5
+    assert goal.target("cpython-3.11.2-debian", False) == 2
+    assert goal.target("cpython-3.14.0-debian", False) == goal.target("cpython-3.14.0", False) == 3
+    assert goal.target("cpython-3.15.2-debian", False) is None
+    assert goal.target("cpython-3.13.5t", True) == 4
+
+
 def results_with(control: float, ours: float) -> Any:
     """Of a run in which two threads were so many times as fast as one: a loop, and we."""
     sys.path.insert(0, str(RUN.parent))
@@ -157,11 +171,17 @@ def results_with(control: float, ours: float) -> Any:
     row = replace(row, goals=(Goal("two", ("one",), free_threaded=1.4, scales=1.8),))
     values = {"two": ours, "one": 1.0, CONTROL[0]: 10.0, CONTROL[1]: 10.0 * control}
     records = [
-        {"build": "3.13t", "row": "count", "variant": "split", "contender": name, "status": "ok"}
+        {
+            "build": "cpython-3.13.5t",
+            "row": "count",
+            "variant": "split",
+            "contender": name,
+            "status": "ok",
+        }
         | {"best": value, "worst": value, "median": value, "runs": []}
         for name, value in values.items()
     ]
-    build = {"id": "3.13t", "version": "3.13.5", "free_threaded": True}
+    build = {"id": "cpython-3.13.5t", "version": "3.13.5", "free_threaded": True}
     return Results([{"started": "", "builds": [build], "rows": records}], {"count": row})
 
 
