@@ -46,6 +46,7 @@ ROWS = [
         "flight-cold",
         ("concx.cached", "cachetools.cached/condition"),
         unit="rounds/s",
+        params={"fixed": True},
         goals=(
             Goal("concx.cached", ("cachetools.cached/condition",), 1, 1, limits={"in vain": 0}),
         ),

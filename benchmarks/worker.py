@@ -20,6 +20,10 @@ from harness.spec import Disqualified, Row, Section, Unsuited
 from workloads import Case, workload
 
 
+MOST = 10**12
+"""Items that no section can have."""
+
+
 def rows() -> dict[str, Row]:
     """The rows of every ``bench_<noun>.py``."""
     found: dict[str, Row] = {}
@@ -55,6 +59,8 @@ def calibrate(work: Any, case: Case, seconds: float) -> int:
     count = 200
     while True:
         section: Section = work.run(case, count)
+        if count > MOST:
+            raise ValueError(f"{MOST} items take no time: the row must be of one size (params 'fixed')")
         if section.seconds >= seconds / 8:
             return max(1, int(count * 1.12 * seconds / section.seconds))
         count = int(count * min(20.0, max(2.0, seconds / 4 / max(section.seconds, 1e-9))))
