@@ -19,7 +19,6 @@ from harness.pace import pace
 from harness.spec import Disqualified, Row, Section, Unsuited
 from workloads import Case, workload
 
-
 MOST = 10**12
 """Items that no section can have."""
 
@@ -60,7 +59,9 @@ def calibrate(work: Any, case: Case, seconds: float) -> int:
     while True:
         section: Section = work.run(case, count)
         if count > MOST:
-            raise ValueError(f"{MOST} items take no time: the row must be of one size (params 'fixed')")
+            raise ValueError(
+                f"{MOST} items take no time: the row must be of one size (params 'fixed')"
+            )
         if section.seconds >= seconds / 8:
             return max(1, int(count * 1.12 * seconds / section.seconds))
         count = int(count * min(20.0, max(2.0, seconds / 4 / max(section.seconds, 1e-9))))
