@@ -25,14 +25,11 @@ import pytest
 
 import pool_tools as do
 from concx.futures import CancelledError, Future, wait
-from concx.futures._process import ProcessPoolExecutor, WorkerDied
+from concx.futures.process import ProcessPoolExecutor, WorkerDied
 from pool_tools import every_method
 from queue_tools import LIMIT, wait_until
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning"),
-    pytest.mark.long,  # until the pool is public
-]
+pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 
 MakePool = Callable[..., ProcessPoolExecutor]
 

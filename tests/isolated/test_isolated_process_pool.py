@@ -17,14 +17,13 @@ from queue_tools import wait_until
 
 SCRIPTS = Path(__file__).parent / "scripts"
 
-pytestmark = pytest.mark.long  # until the pool is public
-
 
 @pytest.mark.timeout(120)
 def test_two_hundred_kills(run_script: Any, seed: int) -> None:
     run_script(SCRIPTS / "pool_kills.py", "200", str(seed), timeout=110)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_ten_thousand_kills(run_script: Any, seed: int) -> None:
     for part in range(20):

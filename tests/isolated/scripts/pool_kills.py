@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import pool_tools as do
 from concx.futures import wait
-from concx.futures._process import ProcessPoolExecutor, WorkerDied
+from concx.futures.process import ProcessPoolExecutor, WorkerDied
 
 COUNT, SEED = int(sys.argv[1]), int(sys.argv[2])
 LIMIT = 30.0

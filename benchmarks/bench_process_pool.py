@@ -1,0 +1,44 @@
+"""The rows of pools of processes: what is measured, against whom, and what is asked of concx."""
+
+from __future__ import annotations
+
+from harness.spec import Goal, Row
+
+OURS = "concx.ProcessPoolExecutor"
+STANDARD = "futures.ProcessPoolExecutor"
+POOL = "multiprocessing.Pool"
+LOKY = "loky"
+
+ROWS = [
+    Row(
+        "process-tasks",
+        "pool of processes, tasks that do nothing",
+        "process-tasks",
+        (OURS, STANDARD, POOL, LOKY),
+        unit="tasks/s",
+        goals=(
+            Goal(OURS, (STANDARD,), 10, 10),
+            Goal(OURS, (POOL,), 4, 4),
+            Goal(OURS, (LOKY,), 15, 15),
+        ),
+        why="A task is a slot in memory that both processes see; submit fills it, and nobody is woken who is awake.",
+    ),
+    Row(
+        "process-round-trip",
+        "pool of processes, one task after another",
+        "process-round-trips",
+        (OURS, STANDARD, POOL, LOKY),
+        unit="tasks/s",
+        goals=(Goal(OURS, (STANDARD,), 6, 6),),
+        why="One futex wakes the worker, one event descriptor the thread that settles the future.",
+    ),
+    Row(
+        "process-64k",
+        "pool of processes, an argument of 64 KB",
+        "process-arguments",
+        (OURS, STANDARD, POOL, LOKY),
+        unit="tasks/s",
+        goals=(Goal(OURS, (STANDARD,), 5, 5),),
+        why="The pickle is copied into shared pages that stay warm, and read there.",
+    ),
+]

@@ -1,0 +1,109 @@
+"""Pools of processes: tasks that do nothing, one after another, all at once, and with data.
+
+A contender's ``make(workers)`` is an executor, or a `multiprocessing.Pool` with style "pool". Its processes are
+there before the clock starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import repeat
+from typing import Any
+
+from harness.crew import Meter
+from harness.spec import Disqualified, Section
+from workloads import Case, Workload
+
+WORKERS = 2
+AT_ONCE = 2000
+"""Tasks that are in flight at the same time, at most."""
+KB64 = bytes(64 << 10)
+
+
+def nothing() -> None:
+    pass
+
+
+def echo(value: Any) -> Any:
+    return value
+
+
+def measure(data: bytes) -> int:
+    return len(data)
+
+
+def chunks(n: int) -> list[int]:
+    return [AT_ONCE] * (n // AT_ONCE) + ([n % AT_ONCE] if n % AT_ONCE else [])
+
+
+def submitter(pool: Any, style: str) -> tuple[Callable[..., Any], Callable[[Any], Any]]:
+    """How a call is scheduled, and how its result is had."""
+    if style == "pool":
+        return lambda fn, *args: pool.apply_async(fn, args), lambda result: result.get()
+    return pool.submit, lambda future: future.result()
+
+
+def all_at_once(pool: Any, style: str, n: int) -> None:
+    submit, result = submitter(pool, style)
+    for size in chunks(n):
+        for pending in [submit(nothing) for _ in repeat(None, size)]:
+            result(pending)
+
+
+def round_trips(pool: Any, style: str, n: int) -> None:
+    submit, result = submitter(pool, style)
+    for _ in repeat(None, n):
+        result(submit(nothing))
+
+
+def arguments(pool: Any, style: str, n: int) -> None:
+    submit, result = submitter(pool, style)
+    for _ in repeat(None, n):
+        if result(submit(measure, KB64)) != len(KB64):
+            raise Disqualified("the argument came back with another length")
+
+
+def close(pool: Any, style: str) -> None:
+    if style == "pool":
+        pool.close()
+        pool.join()
+    else:
+        pool.shutdown()
+
+
+class Tasks:
+    """A number of tasks for two processes."""
+
+    def __init__(self, work: Callable[[Any, str, int], None]) -> None:
+        self.work = work
+
+    def check(self, case: Case) -> None:
+        style = case.contender.style
+        pool = case.contender.make(WORKERS)
+        try:
+            submit, result = submitter(pool, style)
+            pending = [submit(echo, i) for i in range(500)]
+            if [result(each) for each in pending] != list(range(500)):
+                raise Disqualified("500 tasks gave other results than they were given")
+        finally:
+            close(pool, style)
+
+    def run(self, case: Case, n: int) -> Section:
+        style = case.contender.style
+        pool = case.contender.make(WORKERS)
+        try:
+            self.work(pool, style, 200)
+            meter = Meter()
+            meter.start()
+            self.work(pool, style, n)
+            meter.stop()
+        finally:
+            close(pool, style)
+        return Section(n / meter.seconds, meter.seconds, n, meter.cost)
+
+
+WORKLOADS: dict[str, Workload] = {
+    "process-tasks": Tasks(all_at_once),
+    "process-round-trips": Tasks(round_trips),
+    "process-arguments": Tasks(arguments),
+}
