@@ -7,6 +7,7 @@ from harness.spec import Goal, Row
 OURS = "concx.ProcessPoolExecutor"
 STANDARD = "futures.ProcessPoolExecutor"
 POOL = "multiprocessing.Pool"
+OUR_POOL = "concx.multiprocessing.Pool"
 LOKY = "loky"
 
 ROWS = [
@@ -14,11 +15,12 @@ ROWS = [
         "process-tasks",
         "pool of processes, tasks that do nothing",
         "process-tasks",
-        (OURS, STANDARD, POOL, LOKY),
+        (OURS, OUR_POOL, STANDARD, POOL, LOKY),
         unit="tasks/s",
         goals=(
             Goal(OURS, (STANDARD,), 10, 10),
             Goal(OURS, (POOL,), 4, 4),
+            Goal(OUR_POOL, (POOL,), 4, 4),
             Goal(OURS, (LOKY,), 15, 15),
         ),
         why="A task is a slot in memory that both processes see; submit fills it, and nobody is woken who is awake.",
@@ -40,5 +42,25 @@ ROWS = [
         unit="tasks/s",
         goals=(Goal(OURS, (STANDARD,), 5, 5),),
         why="The pickle is copied into shared pages that stay warm, and read there.",
+    ),
+    Row(
+        "process-recovery",
+        "pool of processes, from a death to the next result",
+        "process-recovery",
+        (f"{OURS}, warm spare", f"{OURS}, start of a worker"),
+        unit="recoveries/s",
+        goals=(Goal(f"{OURS}, warm spare", (f"{OURS}, start of a worker",), 5, 5),),
+        why="The kernel tells of the death at once, and the process that takes the place has started already.",
+    ),
+    Row(
+        "process-recycling",
+        "pool of processes, a new worker after 25 tasks against none, imports of 300 ms",
+        "process-recycling",
+        (f"{OURS}, 25 tasks per worker", f"{OURS}, spawned"),
+        unit="tasks/s",
+        goals=(
+            Goal(f"{OURS}, 25 tasks per worker", (f"{OURS}, spawned",), 1 / 1.5, 1 / 1.5),
+        ),
+        why="The successor imports while the worker still works.",
     ),
 ]

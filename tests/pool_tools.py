@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import functools
 import logging
+import multiprocessing
 import os
+import re
+import resource
 import signal
 import sys
 import time
+from collections import Counter
+from multiprocessing.context import ForkContext, ForkProcess, SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,6 +32,10 @@ def touch_and_wait(started: str, go: str, result: Any = None) -> Any:
     while not Path(go).exists():
         time.sleep(0.002)
     return result
+
+
+def touch_and_wait_for(paths: tuple[str, str]) -> None:
+    touch_and_wait(*paths)
 
 
 def append(path: str, text: str) -> None:
@@ -54,6 +63,13 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def die_at(number: int) -> int:
+    """Die, if it is a 2."""
+    if number == 2:
+        die()
+    return number
+
+
 def stop() -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
@@ -73,6 +89,60 @@ def nap(seconds: float, result: Any = None) -> Any:
 
 def worker_pid(*ignored: Any) -> int:
     return os.getpid()
+
+
+def about_process() -> tuple[str, bool]:
+    process = multiprocessing.current_process()
+    return process.name, process.daemon
+
+
+def fail_with(error: BaseException) -> NoReturn:
+    raise error
+
+
+def _say(answer: Any) -> None:
+    answer.send("child")
+
+
+def has_child() -> str:
+    """What a child of the worker says."""
+    read, write = multiprocessing.Pipe(False)
+    child = multiprocessing.get_context("fork").Process(target=_say, args=(write,))
+    child.start()
+    child.join()
+    return str(read.recv())
+
+
+class _Adult:
+    """A process that is never daemonic."""
+
+    @property
+    def daemon(self) -> bool:
+        return False
+
+    @daemon.setter
+    def daemon(self, value: bool) -> None:
+        pass
+
+
+class AdultProcess(_Adult, ForkProcess):
+    """Forked."""
+
+
+class AdultSpawnProcess(_Adult, SpawnProcess):
+    """Spawned."""
+
+
+class AdultContext(ForkContext):
+    """A context of such processes."""
+
+    Process = AdultProcess
+
+
+class AdultSpawnContext(SpawnContext):
+    """A context of such processes."""
+
+    Process = AdultSpawnProcess
 
 
 def log_something(name: str) -> None:
@@ -107,6 +177,36 @@ def resident() -> int:
     return pages * os.sysconf("SC_PAGESIZE")
 
 
+def limit_address_space(more: int) -> None:
+    """This process may have so many bytes of address space more than it has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(
+        resource.RLIMIT_AS, (pages * resource.getpagesize() + more, limits[1])
+    )
+
+
+def count_words(path: str) -> Counter[str]:
+    """How often each word stands in a file."""
+    return Counter(re.findall(rb"\w+", Path(path).read_bytes().lower()))  # type: ignore[arg-type]
+
+
+def reduce_piece(piece: Any) -> tuple[int, int, int, float]:
+    """Sum, minimum, maximum and sum of squares of an array of integers."""
+    return int(piece.sum()), int(piece.min()), int(piece.max()), float((piece * 1.0) @ piece)
+
+
+def make_and_reduce(seed: int, length: int) -> tuple[int, int, int, float]:
+    return reduce_piece(make_piece(seed, length))
+
+
+def make_piece(seed: int, length: int) -> Any:
+    """An array that depends on the seed alone; numpy."""
+    import numpy
+
+    return numpy.random.default_rng(seed).integers(-(2**31), 2**31, length, dtype="int64")
+
+
 class Unreadable:
     """Cannot be unpickled."""
 
@@ -131,6 +231,17 @@ class Unpicklable:
 
 def make_unpicklable() -> Unpicklable:
     return Unpicklable()
+
+
+class UnpicklableError(Exception):
+    """Cannot be pickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise ValueError("not to be written")
+
+
+def raise_unpicklable() -> NoReturn:
+    raise UnpicklableError("big")
 
 
 def descriptors() -> int:

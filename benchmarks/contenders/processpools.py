@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from contenders import Contender
 
 
@@ -31,6 +33,48 @@ def pool() -> Contender:
 
     context = multiprocessing.get_context("fork")
     return Contender("multiprocessing.Pool", None, context.Pool, style="pool")
+
+
+def our_pool() -> Contender:
+    from concx import multiprocessing
+
+    return Contender(
+        "concx.multiprocessing.Pool", None, multiprocessing.get_context("fork").Pool, style="pool"
+    )
+
+
+def _spawning(name: str, style: str, **options: Any) -> Contender:
+    """A contender whose workers import something slow as they start."""
+    import multiprocessing
+
+    from concx.futures import ProcessPoolExecutor
+    from workloads.processpools import import_slowly
+
+    context = multiprocessing.get_context("spawn")
+    return Contender(
+        f"concx.ProcessPoolExecutor, {name}",
+        None,
+        lambda n: ProcessPoolExecutor(
+            n, context, import_slowly if style == "import" else None, **options
+        ),
+        style=style,
+    )
+
+
+def spare() -> Contender:
+    return _spawning("warm spare", "replace", on_worker_death="replace", warm_spares=1)
+
+
+def start() -> Contender:
+    return _spawning("start of a worker", "start")
+
+
+def recycled() -> Contender:
+    return _spawning("25 tasks per worker", "import", max_tasks_per_child=25, warm_spares=1)
+
+
+def spawned() -> Contender:
+    return _spawning("spawned", "import")
 
 
 def loky() -> Contender:

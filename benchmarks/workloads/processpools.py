@@ -6,8 +6,11 @@ there before the clock starts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import Callable, Iterator
 from itertools import repeat
+from time import perf_counter, sleep
 from typing import Any
 
 from harness.crew import Meter
@@ -18,6 +21,10 @@ WORKERS = 2
 AT_ONCE = 2000
 """Tasks that are in flight at the same time, at most."""
 KB64 = bytes(64 << 10)
+IMPORT = 0.3
+"""Seconds that a worker's imports take."""
+TASK = 0.04
+"""Seconds of a task of the recycling row; 25 of them are a worker's life."""
 
 
 def nothing() -> None:
@@ -102,8 +109,96 @@ class Tasks:
         return Section(n / meter.seconds, meter.seconds, n, meter.cost)
 
 
+def import_slowly() -> None:
+    """What a worker does first that needs 300 ms for its imports."""
+    end = perf_counter() + IMPORT
+    while perf_counter() < end:
+        pass
+
+
+def nap() -> None:
+    sleep(TASK)
+
+
+def pid() -> int:
+    return os.getpid()
+
+
+class Recovery:
+    """From the death of the only worker to the result of the next task: with a spare one, or, with style "start",
+    from the start of a pool of one. Of either as many as the clock asks for, one after the other."""
+
+    def check(self, case: Case) -> None:
+        self.run(case, 1)
+
+    def run(self, case: Case, n: int) -> Section:
+        again = self.starts if case.contender.style == "start" else self.deaths
+        meter = Meter()
+        meter.start()
+        seconds = sum(again(case.contender, n))
+        meter.stop()
+        return Section(n / seconds, seconds, n, meter.cost)
+
+    def starts(self, contender: Any, n: int) -> Iterator[float]:
+        for _ in range(n):
+            pool = contender.make(1)
+            begin = perf_counter()
+            pool.submit(pid).result()
+            yield perf_counter() - begin
+            pool.shutdown()
+
+    def deaths(self, contender: Any, n: int) -> Iterator[float]:
+        with contender.make(1) as pool:
+            for _ in range(n):
+                victim = pool.submit(pid).result()
+                wait_for_spare(pool)
+                begin = perf_counter()
+                os.kill(victim, signal.SIGKILL)
+                heir = pool.submit(pid).result()
+                took = perf_counter() - begin
+                if heir == victim:  # it took the task before the signal came
+                    heir = pool.submit(pid).result()
+                    took = perf_counter() - begin
+                if heir == victim:
+                    raise Disqualified("a worker that was killed went on")
+                yield took
+
+
+def wait_for_spare(pool: Any) -> None:
+    """The spare worker has started, so what follows finds it warm."""
+    end = perf_counter() + 20
+    while sum(member.link.state == 1 for member in list(pool._crew.members.values())) < 2:
+        if perf_counter() > end:
+            raise Disqualified("no spare worker came")
+        sleep(0.005)
+
+
+class Recycling:
+    """Tasks of 40 ms that wait, for two processes whose imports take 300 ms."""
+
+    def check(self, case: Case) -> None:
+        self.run(case, 30)
+
+    def run(self, case: Case, n: int) -> Section:
+        n = max(n, 250)  # several lives of both workers
+        pool = case.contender.make(WORKERS)
+        try:
+            for pending in [pool.submit(pid) for _ in range(WORKERS)]:
+                pending.result()
+            meter = Meter()
+            meter.start()
+            for pending in [pool.submit(nap) for _ in range(n)]:
+                pending.result()
+            meter.stop()
+        finally:
+            pool.shutdown()
+        return Section(n / meter.seconds, meter.seconds, n, meter.cost)
+
+
 WORKLOADS: dict[str, Workload] = {
     "process-tasks": Tasks(all_at_once),
     "process-round-trips": Tasks(round_trips),
     "process-arguments": Tasks(arguments),
+    "process-recovery": Recovery(),
+    "process-recycling": Recycling(),
 }

@@ -21,7 +21,7 @@ typedef struct {
     struct cx_shm shm;
     struct cx_worklink link;
     struct cx_lock lock; /* of the lane of results: log records come from any thread */
-    PyObject *fail;      /* fail(exception) -> what is sent for it */
+    PyObject *fail;      /* fail(exception[, result that raised it]) -> what is sent for it */
     int eventfd;
     int64_t looked; /* for the owner */
     unsigned long long most, done;
@@ -96,14 +96,6 @@ worker_dealloc(ProcWorkerObject *self)
     Py_DECREF(type);
 }
 
-static void
-set_state(ProcWorkerObject *self, enum cx_work_state state)
-{
-    CX_KILL_POINT();
-    cx_store_release(&self->link.shared->state, (uint32_t)state);
-    CX_KILL_POINT();
-}
-
 /* Whether the pool's process has gone. */
 static bool
 is_orphan(ProcWorkerObject *self)
@@ -170,12 +162,12 @@ send(ProcWorkerObject *self, const struct cx_lane_message *m)
     }
 }
 
-/* The exception in flight is sent: as send(). */
+/* The exception in flight, of a result's pickling if there is one, is sent: as send(). */
 static enum cx_status
-send_error(ProcWorkerObject *self, uint64_t id, uint32_t kind)
+send_error(ProcWorkerObject *self, uint64_t id, uint32_t kind, PyObject *result)
 {
     PyObject *error = cxb_error_set_aside();
-    PyObject *bytes = PyObject_CallOneArg(self->fail, error);
+    PyObject *bytes = PyObject_CallFunctionObjArgs(self->fail, error, result, NULL);
     Py_buffer view;
     Py_DECREF(error);
     if (bytes == NULL || PyObject_GetBuffer(bytes, &view, PyBUF_SIMPLE) < 0) {
@@ -196,7 +188,7 @@ send_value(ProcWorkerObject *self, uint64_t id, PyObject *bytes)
 {
     Py_buffer view;
     if (PyObject_GetBuffer(bytes, &view, PyBUF_SIMPLE) < 0) {
-        return send_error(self, id, CXB_RESULT_ERROR);
+        return send_error(self, id, CXB_RESULT_ERROR, NULL);
     }
     struct cx_lane_message m = {view.buf, (uint64_t)view.len, id, 0, CXB_RESULT_VALUE};
     enum cx_status status = send(self, &m);
@@ -204,7 +196,7 @@ send_value(ProcWorkerObject *self, uint64_t id, PyObject *bytes)
     if (status == CX_OSERROR || status == CX_TOO_BIG) {
         errno = status == CX_TOO_BIG ? EMSGSIZE : self->link.results.area.error;
         PyErr_SetFromErrno(PyExc_OSError);
-        return send_error(self, id, CXB_RESULT_ERROR);
+        return send_error(self, id, CXB_RESULT_ERROR, NULL);
     }
     return status;
 }
@@ -238,25 +230,27 @@ work(ProcWorkerObject *self, const struct cx_lane_message *m)
     uint64_t id = m->id;
     cx_lane_pass(&self->link.tasks);
     if (task == NULL) {
-        return send_error(self, id, CXB_RESULT_UNREADABLE);
+        return send_error(self, id, CXB_RESULT_UNREADABLE, NULL);
     }
     PyObject *result = call(task, m->kind), *bytes = NULL;
     bool none = result == Py_None;
     if (result != NULL && !none) {
         bytes = cxb_payload_dump(self->state, result, cxb_payload_is_plain(result, 2));
     }
-    Py_XDECREF(result);
     enum cx_status status;
     if (none) {
+        Py_DECREF(result);
         struct cx_lane_message empty = {"", 0, id, 0, CXB_RESULT_NONE};
         Py_DECREF(task); /* before anybody learns of the result */
         return send(self, &empty);
     }
     if (bytes == NULL) {
-        status = send_error(self, id, CXB_RESULT_ERROR);
+        status = send_error(self, id, CXB_RESULT_ERROR, result);
+        Py_XDECREF(result);
         Py_DECREF(task);
         return status;
     }
+    Py_DECREF(result);
     Py_DECREF(task);
     status = send_value(self, id, bytes);
     Py_DECREF(bytes);
@@ -306,7 +300,7 @@ worker_run(ProcWorkerObject *self, PyObject *unused)
 {
     (void)unused;
     enum cx_status status = CX_OK;
-    set_state(self, CX_WORK_READY);
+    cx_worklink_tell(&self->link, CX_WORK_READY);
     self->looked = cx_now();
     while (status == CX_OK && (self->most == 0 || self->done < self->most)) {
         struct cx_lane_message m;
@@ -329,7 +323,7 @@ worker_run(ProcWorkerObject *self, PyObject *unused)
     if (status != CX_OK && status != CX_CLOSED) {
         return status == CX_INTR ? NULL : cxb_raise(self->state, status);
     }
-    set_state(self, CX_WORK_LEFT);
+    cx_worklink_tell(&self->link, CX_WORK_LEFT);
     Py_RETURN_NONE;
 }
 
@@ -341,7 +335,7 @@ worker_leave(ProcWorkerObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "|p:leave", &failed)) {
         return NULL;
     }
-    set_state(self, failed ? CX_WORK_FAILED : CX_WORK_LEFT);
+    cx_worklink_tell(&self->link, failed ? CX_WORK_FAILED : CX_WORK_LEFT);
     Py_RETURN_NONE;
 }
 

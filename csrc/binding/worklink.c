@@ -92,10 +92,7 @@ static PyObject *
 link_stop(WorkLinkObject *self, PyObject *unused)
 {
     (void)unused;
-    CX_KILL_POINT();
-    cx_store_release(&self->link.shared->stop, 1);
-    CX_KILL_POINT();
-    cx_shmbell_ring(&self->link.tasks.shared->bell, 1);
+    cx_worklink_stop(&self->link);
     Py_RETURN_NONE;
 }
 

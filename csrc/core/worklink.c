@@ -75,7 +75,25 @@ cx_worklink_create(struct cx_worklink *link, struct cx_shm *shm)
     cx_worklink_attach(link, shm);
     reset_arena(&link->tasks);
     link->shared->owner = cx_owner_self();
+    CX_KILL_POINT();
     return CX_OK;
+}
+
+void
+cx_worklink_tell(struct cx_worklink *link, enum cx_work_state state)
+{
+    CX_KILL_POINT();
+    cx_store_release(&link->shared->state, (uint32_t)state);
+    CX_KILL_POINT();
+}
+
+void
+cx_worklink_stop(struct cx_worklink *link)
+{
+    CX_KILL_POINT();
+    cx_store_release(&link->shared->stop, 1);
+    CX_KILL_POINT();
+    cx_shmbell_ring(&link->tasks.shared->bell, 1);
 }
 
 static void

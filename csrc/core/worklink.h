@@ -106,6 +106,9 @@ uint64_t cx_worklink_mapped(void);
  * worker's of one that is attached. */
 enum cx_status cx_worklink_create(struct cx_worklink *link, struct cx_shm *shm);
 void cx_worklink_attach(struct cx_worklink *link, struct cx_shm *shm);
+/* The worker says how it is; the pool says that it may leave, and wakes it. */
+void cx_worklink_tell(struct cx_worklink *link, enum cx_work_state state);
+void cx_worklink_stop(struct cx_worklink *link);
 /* Unmaps; the segment stays. */
 void cx_worklink_fini(struct cx_worklink *link);
 

@@ -459,7 +459,7 @@ class ProcWorker:
         cls,
         fd: int,
         eventfd: int,
-        fail: Callable[[BaseException], Any],
+        fail: Callable[..., Any],
         max_tasks: int,
         max_rss: int,
     ) -> Self: ...

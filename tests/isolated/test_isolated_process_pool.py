@@ -31,11 +31,12 @@ def test_ten_thousand_kills(run_script: Any, seed: int) -> None:
 
 
 @every_method
-def test_owner_killed(method: str) -> None:
+@pytest.mark.parametrize("kind", ["executor", "pool"])
+def test_owner_killed(method: str, kind: str) -> None:
     """Idle workers end within a second, a busy one after its task, and nothing has a name."""
     shared = set(os.listdir("/dev/shm"))
     with subprocess.Popen(
-        [sys.executable, str(SCRIPTS / "pool_owner.py"), method, "2"],
+        [sys.executable, str(SCRIPTS / "pool_owner.py"), method, "2", kind],
         stdout=subprocess.PIPE,
         text=True,
     ) as owner:
@@ -50,6 +51,14 @@ def test_owner_killed(method: str) -> None:
         assert time.monotonic() - begun < 1.2
         wait_until(lambda: not any(map(is_running, pids + [int(pid) for pid in others.split()])))
     assert {name for name in os.listdir("/dev/shm") if not name.startswith("sem.")} <= shared
+
+
+@every_method
+@pytest.mark.parametrize("what", ["descriptors", "memory"])
+def test_limits(run_script: Any, what: str, method: str) -> None:
+    """Out of descriptors, out of address space: an error that says so, and a pool that goes on."""
+    done = run_script(SCRIPTS / "pool_limits.py", what, method)
+    assert done.stdout == "checked\n"
 
 
 @every_method

@@ -113,6 +113,10 @@ class Crew:
         """How many workers get tasks."""
         return sum(member.link.active for member in self.members.values())
 
+    def new_process(self, **how: Any) -> Any:
+        """A worker that is not started yet."""
+        return self.context.Process(**how)
+
     def start(self, *, active: bool = True) -> None:
         """Start one worker."""
         link = _core.WorkLink()
@@ -122,7 +126,7 @@ class Crew:
             process: Any = self.zygote.fork(link.fileno())
             pidfd = process.sentinel
         else:
-            process = self.context.Process(
+            process = self.new_process(
                 target=_worker.main,
                 args=(
                     _worker.Descriptor(link.fileno()),

@@ -26,9 +26,10 @@ _MOST = 1 << 16
 class Worker:
     """A process that the zygote has forked, as `multiprocessing.Process` shows one."""
 
-    daemon = False
-
-    def __init__(self, zygote: Zygote, pid: int, name: str, sentinel: int) -> None:
+    def __init__(
+        self, zygote: Zygote, pid: int, name: str, sentinel: int, daemon: bool
+    ) -> None:
+        self.daemon = daemon
         self.pid = self.ident = pid
         self.name = name
         self.sentinel = sentinel
@@ -86,6 +87,7 @@ class Zygote:
 
     def __init__(self, bell: int, job: _worker.Job) -> None:
         self._lock = threading.Lock()
+        self._job = job
         self._pid = os.getpid()
         self._wire, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = context.ForkProcess(
@@ -120,9 +122,10 @@ class Zygote:
 
     def fork(self, segment: int) -> Worker:
         """A new worker over that segment."""
-        name = f"ForkProcess-{next(process._process_counter)}"  # type: ignore[attr-defined]
+        number = next(process._process_counter)  # type: ignore[attr-defined]
+        name = f"Fork{self._job.title}-{number}"
         pid, fds = self._ask("fork", name, fds=(segment,))
-        return Worker(self, pid, name, fds[0])
+        return Worker(self, pid, name, fds[0], self._job.daemon)
 
     def status(self, pid: int) -> int | None:
         """The exit status of a worker that has ended, or 255 if nobody knows any more."""
@@ -176,7 +179,9 @@ def _main(wire: socket.socket, other: socket.socket, bell: int, job: _worker.Job
             return
         try:
             if question[0] == "fork":
-                worker: Any = context.ForkProcess(target=begin, args=(fds[0],), name=question[1])
+                worker: Any = context.ForkProcess(
+                    target=begin, args=(fds[0],), name=question[1], daemon=job.daemon
+                )
                 worker.start()
                 workers[worker.pid] = worker
                 pidfd = os.pidfd_open(worker.pid)
