@@ -116,7 +116,7 @@ def test_demo_processes(tree: Path) -> None:
         assert number(done.stdout, "tokens") == 50_009
         assert number(done.stdout, "unreadable") == 5
         assert f"{broken}: not utf-8: byte 0xff at 120000" in done.stdout
-    assert "processes" not in outputs[0].stdout
+    assert "  processes:" not in outputs[0].stdout
     for done in outputs[1:]:
         assert "  processes: 2 large files were tokenised by other processes" in done.stdout
 

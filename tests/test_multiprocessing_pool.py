@@ -1,4 +1,4 @@
-"""concx.multiprocessing.Pool: what it adds to the standard one, what a death must not take with it, its ends.
+"""concx.multiprocessing.Pool: what it adds to the standard one, and what a death must not take with it.
 
 The standard contract is tested by CPython's own tests (conformance/test_cpython_suites.py).
 """
@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import gc
 import itertools
 import multiprocessing as std
 import multiprocessing.pool as std_pool
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import threading
 import time
-import warnings
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -29,40 +25,17 @@ import pytest
 
 import pool_tools as do
 from concx import multiprocessing as mp
+from mp_pool_tools import Held, MakePool, making_pools
 from pool_tools import every_method
 from queue_tools import LIMIT, wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 
-MakePool = Callable[..., mp.Pool]
-
 
 @pytest.fixture
 def make() -> Iterator[MakePool]:
-    """Pools that are terminated, however the test ends."""
-    pools: list[mp.Pool] = []
-
-    def make_pool(workers: int | None = 2, method: str = "fork", **options: Any) -> mp.Pool:
-        pools.append(mp.get_context(method).Pool(workers, **options))
-        return pools[-1]
-
-    yield make_pool
-    for pool in pools:
-        pool.terminate()
-        pool.join()
-
-
-class Held:
-    """A task that has begun in a worker, and ends when it is told to."""
-
-    def __init__(self, pool: mp.Pool, folder: Path, name: str, result: Any = None) -> None:
-        started, self.go = folder / f"{name}-started", folder / f"{name}-go"
-        self.result = pool.apply_async(do.touch_and_wait, (str(started), str(self.go), result))
-        wait_until(started.exists)
-
-    def end(self) -> Any:
-        self.go.touch()
-        return self.result.get(LIMIT)
+    with making_pools() as make:
+        yield make
 
 
 # --- the same as the standard one ----------------------------------------------------------------
@@ -435,132 +408,6 @@ def test_maxtasksperchild(make: MakePool, method: str) -> None:
     wait_until(lambda: len(pool._pool) == 2)
     pids = pool.map(do.worker_pid, range(12), 6)  # a chunk is one task
     assert len(set(pids)) <= 2
-
-
-# --- the end -------------------------------------------------------------------------------------
-
-
-@every_method
-def test_close_finishes(make: MakePool, method: str) -> None:
-    pool = make(2, method)
-    results = [pool.apply_async(do.nap, (0.01, i)) for i in range(10)]
-    lazy = pool.imap(do.echo, (i for i in range(300)))
-    pool.close()
-    pool.close()
-    with pytest.raises(ValueError, match="Pool not running"):
-        pool.imap(abs, [1])
-    pool.join()
-    assert [result.get(0) for result in results] == list(range(10))
-    assert list(lazy) == list(range(300))
-    assert pool._pool == []
-
-
-@every_method
-def test_terminate(make: MakePool, tmp_path: Path, method: str) -> None:
-    pool = make(2, method)
-    held = Held(pool, tmp_path, "one")
-    queued = [pool.apply_async(do.nap, (3600,)) for _ in range(10)]
-    several = pool.map_async(do.nap, [3600] * 10, 1)
-    lazy = pool.imap(do.nap, itertools.repeat(3600))
-    pids = [process.pid for process in pool._pool]
-    start = time.monotonic()
-    pool.terminate()
-    pool.terminate()
-    assert time.monotonic() - start < LIMIT / 2
-    assert not any(map(do.is_running, pids))
-    for result in [held.result, *queued, several]:
-        with pytest.raises(BrokenProcessPool, match="terminated"):
-            result.get(LIMIT)
-    with pytest.raises(BrokenProcessPool):
-        next(lazy)
-    pool.join()
-
-
-def test_worker_that_does_not_listen(make: MakePool) -> None:
-    pool = make(1, initializer=signal.signal, initargs=(signal.SIGTERM, signal.SIG_IGN))
-    assert pool.apply(abs, (-1,)) == 1
-    (process,) = pool._pool
-    pool.terminate()
-    assert not do.is_running(process.pid)
-
-
-def test_dropped_pool(tmp_path: Path) -> None:
-    """It warns as the standard one does, finishes what it was given, and its workers end."""
-    log = tmp_path / "log"
-    pool: Any = mp.get_context("fork").Pool(2)
-    pids = [process.pid for process in pool._pool]
-    results = [pool.apply_async(do.append, (str(log), str(i))) for i in range(50)]
-    lazy = pool.imap(do.echo, (i for i in range(300)))
-    alive = weakref.ref(pool)
-    with pytest.warns(ResourceWarning, match="unclosed running multiprocessing pool"):
-        del pool
-        gc.collect()
-    assert alive() is None
-    for result in results:
-        result.get(LIMIT)
-    assert list(lazy) == list(range(300))
-    assert len(log.read_text().split()) == 50
-    wait_until(lambda: not any(map(do.is_running, pids)))
-
-
-def test_no_warning_after_close(make: MakePool) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        pool: Any = mp.get_context("fork").Pool(1)
-        pool.close()
-        pool.join()
-        del pool
-        gc.collect()
-
-
-@every_method
-def test_nothing_is_left(method: str) -> None:
-    def once() -> None:
-        with mp.get_context(method).Pool(2) as pool:
-            assert pool.map(abs, range(-1000, 0), 1) == list(range(1000, 0, -1))
-            assert pool.apply(len, (bytes(3_000_000),)) == 3_000_000
-        pool.join()
-
-    once()
-    gc.collect()
-    before, threads = do.descriptors(), threading.active_count()
-    for _ in range(3):
-        once()
-    gc.collect()
-    assert do.descriptors() == before
-    assert threading.active_count() == threads
-    assert not [child for child in std.active_children() if "zygote" in child.name]
-
-
-SCRIPT = """
-import sys, time
-from concx import multiprocessing as mp
-if __name__ == "__main__":
-    mp.set_start_method({method!r})
-    pool = mp.Pool(2)
-    pool.map_async(time.sleep, [3600] * 10, 1)
-    lazy = pool.imap(abs, iter(int, 1))
-    pool.apply_async(abs, (1,))
-    print(*(p.pid for p in pool._pool), flush=True)
-"""
-
-
-@every_method
-def test_interpreter_exit(method: str, tmp_path: Path) -> None:
-    """Tasks that run do not hold the interpreter, as with the standard pool."""
-    path = tmp_path / "script.py"
-    path.write_text(SCRIPT.format(method=method))
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(path)],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    pids = [int(word) for word in done.stdout.split()]
-    assert len(pids) == 2
-    assert not any(map(do.is_running, pids))
 
 
 # --- beyond the standard one ---------------------------------------------------------------------

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "binding/errors.h"
+
 #define AT(number) ((number) & (CX_LANE_SLOTS - 1))
 
 /* --- jobs ------------------------------------------------------------------------------------- */
@@ -223,13 +225,7 @@ cxb_hub_run_errands(ProcHubObject *hub, struct cxb_errands *errands)
         struct cxb_job *job = errands->failed;
         PyObject *aside = cxb_error_set_aside();
         errands->failed = job->next;
-        errno = job->error;
-        if (job->error == ENOMEM) {
-            PyErr_NoMemory();
-        }
-        else {
-            PyErr_SetFromErrno(PyExc_OSError);
-        }
+        cxb_raise_errno(job->error);
         if (cxb_future_fail(job->future) == CX_INTR) {
             PyErr_WriteUnraisable((PyObject *)hub);
         }

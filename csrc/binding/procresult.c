@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* What comes back from the workers. */
+#include "binding/errors.h"
 #include "binding/payload.h"
 #include "binding/prochub.h"
 
@@ -103,6 +104,21 @@ take_result(ProcHubObject *hub, WorkLinkObject *link, const struct cx_lane_messa
     return failed;
 }
 
+/* A result for which there is no memory here: its job fails. */
+static int
+unmapped(ProcHubObject *hub, WorkLinkObject *link, const struct cx_lane_message *m)
+{
+    struct cxb_job *job = m->kind == CXB_RESULT_LOG ? NULL : finished(hub, link, m->id);
+    if (job == NULL) {
+        return m->kind == CXB_RESULT_LOG ? 0 : 1;
+    }
+    hub->failed++;
+    cxb_raise_errno(link->link.results.area.error);
+    settle(hub, job, CX_FAILED, cxb_error_set_aside());
+    cxb_job_free(job);
+    return 0;
+}
+
 Py_ssize_t
 cxb_link_drain(ProcHubObject *hub, WorkLinkObject *link, PyObject *events)
 {
@@ -114,7 +130,9 @@ cxb_link_drain(ProcHubObject *hub, WorkLinkObject *link, PyObject *events)
         if (status == CX_EMPTY) {
             break;
         }
-        int failed = status != CX_OK ? 1 : take_result(hub, link, &m, events);
+        int failed = status == CX_OK        ? take_result(hub, link, &m, events)
+                     : status == CX_OSERROR ? unmapped(hub, link, &m)
+                                            : 1;
         if (failed < 0) {
             return -1;
         }

@@ -194,8 +194,7 @@ send_value(ProcWorkerObject *self, uint64_t id, PyObject *bytes)
     enum cx_status status = send(self, &m);
     PyBuffer_Release(&view);
     if (status == CX_OSERROR || status == CX_TOO_BIG) {
-        errno = status == CX_TOO_BIG ? EMSGSIZE : self->link.results.area.error;
-        PyErr_SetFromErrno(PyExc_OSError);
+        cxb_raise_errno(status == CX_TOO_BIG ? EMSGSIZE : self->link.results.area.error);
         return send_error(self, id, CXB_RESULT_ERROR, NULL);
     }
     return status;
@@ -309,7 +308,13 @@ worker_run(ProcWorkerObject *self, PyObject *unused)
             status = idle(self);
             continue;
         }
-        if (status == CX_OK) {
+        if (status == CX_OSERROR) { /* no memory for that task */
+            cxb_raise_errno(self->link.tasks.area.error);
+            status = send_error(self, m.id, CXB_RESULT_ERROR, NULL);
+            cx_lane_pass(&self->link.tasks);
+            self->done++;
+        }
+        else if (status == CX_OK) {
             if ((m.flags & CXB_TASK_TIMED) != 0) {
                 tell_pool(self);
             }

@@ -7,6 +7,7 @@ worker is forked from a process with threads, whenever it comes to be.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pickle
 import select
@@ -117,7 +118,10 @@ class Zygote:
             raise RuntimeError("the process that forks workers is gone")
         answer = pickle.loads(data)
         if isinstance(answer, OSError):
-            raise answer
+            try:
+                raise answer
+            finally:
+                del answer  # or it would hold this frame, and its traceback the pool
         return answer, got
 
     def fork(self, segment: int) -> Worker:
@@ -125,6 +129,10 @@ class Zygote:
         number = next(process._process_counter)  # type: ignore[attr-defined]
         name = f"Fork{self._job.title}-{number}"
         pid, fds = self._ask("fork", name, fds=(segment,))
+        if not fds:  # no room for its pidfd here; nobody else waits for it, so the pid is its own
+            os.kill(pid, signal.SIGKILL)
+            self.status(pid)
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         return Worker(self, pid, name, fds[0], self._job.daemon)
 
     def status(self, pid: int) -> int | None:
@@ -179,6 +187,8 @@ def _main(wire: socket.socket, other: socket.socket, bell: int, job: _worker.Job
             return
         try:
             if question[0] == "fork":
+                if not fds:
+                    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
                 worker: Any = context.ForkProcess(
                     target=begin, args=(fds[0],), name=question[1], daemon=job.daemon
                 )

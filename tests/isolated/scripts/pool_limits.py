@@ -62,6 +62,7 @@ def descriptors() -> None:
         with context.Pool(1) as pool:
             assert pool.apply(abs, (-1,)) == 1
         pool.join()
+        del pool
     assert do.descriptors() == before, os.listdir("/proc/self/fd")
 
     def submit_to_many() -> None:
@@ -76,6 +77,7 @@ def descriptors() -> None:
         refused(submit_to_many, errno.EMFILE)
         with executor(1) as few:
             assert few.submit(abs, -1).result(LIMIT) == 1
+        del few
     assert do.descriptors() == before, os.listdir("/proc/self/fd")
 
 
@@ -103,6 +105,7 @@ def memory() -> None:
         for submit in (pool.submit, lambda *task: other.apply_async(task[0], task[1:])):
             outcome(submit(do.limit_address_space, BIG // 2))
             refused(lambda: outcome(submit(bytes, BIG)), errno.ENOMEM)
+            refused(lambda: outcome(submit(len, data)), errno.ENOMEM)
             assert outcome(submit(abs, -4)) == 4
     other.join()
 

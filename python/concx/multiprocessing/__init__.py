@@ -47,7 +47,7 @@ from typing import TYPE_CHECKING, Any
 
 from concx import _core, _shm
 from concx._core import OwnerDied
-from concx._mpcontext import get_context
+from concx.multiprocessing._context import get_context
 from concx._mpstats import (
     BarrierStats,
     ConditionStats,
@@ -58,7 +58,7 @@ from concx._mpstats import (
 )
 
 if TYPE_CHECKING:
-    from concx._mppool import Pool, PoolStats, WorkerDied
+    from concx.multiprocessing._pool import Pool, PoolStats, WorkerDied
 
 _sharedctypes: Any = multiprocessing.sharedctypes  # more of it is used than is typed
 
@@ -569,8 +569,8 @@ def Array(
 
 def __getattr__(name: str) -> Any:
     if name in {"Pool", "PoolStats", "WorkerDied"}:  # only who wants a pool waits for its imports
-        from concx import _mppool
+        from concx.multiprocessing import _pool
 
-        return getattr(_mppool, name)
+        return getattr(_pool, name)
     # Submodules and what else hangs on the standard module: `multiprocessing.shared_memory`, ...
     return getattr(multiprocessing, name)

@@ -151,6 +151,7 @@ class Workers(_core.ProcessExecutorBase):
             for member in self._crew.members.values():
                 member.process.terminate()
             for member in list(self._crew.members.values()):
+                self._hub.bury(member.link, False)
                 self._crew.forget(member)
             self._crew.end()
             raise

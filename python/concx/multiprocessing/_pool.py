@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from concx._mpresults import (
+from concx.multiprocessing._results import (
     ApplyResult,
     IMapIterator,
     IMapUnorderedIterator,
     MapResult,
     chunks,
 )
-from concx._mpworkers import WorkerDied, Workers
+from concx.multiprocessing._workers import WorkerDied, Workers
 
 __all__ = ["Pool", "PoolStats", "WorkerDied"]
 

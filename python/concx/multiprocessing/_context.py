@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from concx._mppool import Pool
+    from concx.multiprocessing._pool import Pool
 
 __all__ = ["get_context"]
 
@@ -25,7 +25,7 @@ class _OurPool:
         maxtasksperchild: int | None = None,
     ) -> Pool:
         """A pool of workers that are started as this context does."""
-        from concx._mppool import Pool as Kind
+        from concx.multiprocessing._pool import Pool as Kind
 
         return Kind(processes, initializer, initargs, maxtasksperchild, context=self)
 
