@@ -58,9 +58,7 @@ ROWS = [
         "process-recycling",
         (f"{OURS}, 25 tasks per worker", f"{OURS}, spawned"),
         unit="tasks/s",
-        goals=(
-            Goal(f"{OURS}, 25 tasks per worker", (f"{OURS}, spawned",), 1 / 1.5, 1 / 1.5),
-        ),
+        goals=(Goal(f"{OURS}, 25 tasks per worker", (f"{OURS}, spawned",), 1 / 1.5, 1 / 1.5),),
         why="The successor imports while the worker still works.",
     ),
 ]

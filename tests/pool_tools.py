@@ -181,9 +181,7 @@ def limit_address_space(more: int) -> None:
     """This process may have so many bytes of address space more than it has."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limits = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(
-        resource.RLIMIT_AS, (pages * resource.getpagesize() + more, limits[1])
-    )
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more, limits[1]))
 
 
 def count_words(path: str) -> Counter[str]:
@@ -248,13 +246,17 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+def state(pid: int) -> str:
+    """The letter that the kernel gives a process: R, S, T, Z …; X if there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "X"
+
+
 def is_running(pid: int) -> bool:
     """Whether it exists and is no zombie."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in "ZX"
+    return state(pid) not in "ZX"
 
 
 if sys.platform != "linux":

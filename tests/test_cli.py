@@ -106,8 +106,9 @@ def test_demo_processes(tree: Path) -> None:
     broken = tree / "broken.py"
     broken.write_bytes(b"x = 1\n" * 20_000 + b"\xff")
     outputs = [
-        concx_command("demo", tree, "--no-compare", "--processes", str(n)) if n else
-        concx_command("demo", tree, "--no-compare")
+        concx_command("demo", tree, "--no-compare", "--processes", str(n))
+        if n
+        else concx_command("demo", tree, "--no-compare")
         for n in (0, 1, 3)
     ]
     for done in outputs:

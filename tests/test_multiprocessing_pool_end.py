@@ -71,11 +71,18 @@ def test_terminate(make: MakePool, tmp_path: Path, method: str) -> None:
 
 
 def test_worker_that_does_not_listen(make: MakePool) -> None:
-    pool = make(1, initializer=signal.signal, initargs=(signal.SIGTERM, signal.SIG_IGN))
-    assert pool.apply(abs, (-1,)) == 1
-    (process,) = pool._pool
-    pool.terminate()
-    assert not do.is_running(process.pid)
+    """It is killed: the standard pool waits for it."""
+    deaf = make(1, initializer=signal.signal, initargs=(signal.SIGTERM, signal.SIG_IGN))
+    assert deaf.apply(abs, (-1,)) == 1
+    stopped = make(1)
+    result = stopped.apply_async(do.stop)
+    wait_until(lambda: do.state(stopped._pool[0].pid) == "T")
+    for pool in (deaf, stopped):
+        (process,) = pool._pool
+        pool.terminate()
+        assert not do.is_running(process.pid)
+    with pytest.raises(BrokenProcessPool):
+        result.get(LIMIT)
 
 
 def test_dropped_pool(tmp_path: Path) -> None:
@@ -88,7 +95,6 @@ def test_dropped_pool(tmp_path: Path) -> None:
     alive = weakref.ref(pool)
     with pytest.warns(ResourceWarning, match="unclosed running multiprocessing pool"):
         del pool
-        gc.collect()
     assert alive() is None
     for result in results:
         result.get(LIMIT)

@@ -57,7 +57,8 @@ every_point_was_hit(const char *file, const char *const *but)
     int points = 0;
     for (int i = 0; i < killed_count && path == NULL; i++) {
         size_t n = strlen(killed_at[i].file), end = strlen(file);
-        path = n >= end && strcmp(killed_at[i].file + n - end, file) == 0 ? killed_at[i].file : NULL;
+        path =
+            n >= end && strcmp(killed_at[i].file + n - end, file) == 0 ? killed_at[i].file : NULL;
     }
     CHECK(path != NULL);
     FILE *source = path == NULL ? NULL : fopen(path, "r");

@@ -303,9 +303,9 @@ test_worker_killed(void)
     }
     CHECK(k > 20);
     printf("  the worker was killed at %d stores\n", k - 2);
-    every_point_was_hit("core/worklink.c", (const char *const[]){"cx_worklink_create",
-                                                                 "cx_worklink_stop",
-                                                                 "cx_lane_revoke", NULL});
+    every_point_was_hit(
+        "core/worklink.c",
+        (const char *const[]){"cx_worklink_create", "cx_worklink_stop", "cx_lane_revoke", NULL});
     munmap(told, sizeof *told);
 }
 

@@ -213,7 +213,9 @@ def print_index(
             f"and took less than {run * 1e6:,.0f} us"
         )
     if process_stats is not None:
-        print(f"  processes: {process_stats.submitted:,} large files were tokenised by other processes")
+        print(
+            f"  processes: {process_stats.submitted:,} large files were tokenised by other processes"
+        )
     if cache_stats is not None and tally.kinds:
         kinds = sorted(tally.kinds.items(), key=lambda item: (-item[1], item[0]))
         print(

@@ -27,9 +27,7 @@ _MOST = 1 << 16
 class Worker:
     """A process that the zygote has forked, as `multiprocessing.Process` shows one."""
 
-    def __init__(
-        self, zygote: Zygote, pid: int, name: str, sentinel: int, daemon: bool
-    ) -> None:
+    def __init__(self, zygote: Zygote, pid: int, name: str, sentinel: int, daemon: bool) -> None:
         self.daemon = daemon
         self.pid = self.ident = pid
         self.name = name

@@ -135,9 +135,7 @@ class Pool(_std.Pool):  # type: ignore[misc]
 
     def __del__(self, _warn: Any = warnings.warn, _run: str = _std.RUN) -> None:
         if self._state == _run and self._pid == os.getpid():
-            _warn(
-                f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self
-            )
+            _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
             # What was sent is done, then the workers end: they go with the last reference.
             self._taskqueue.put(None)
 

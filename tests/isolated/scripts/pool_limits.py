@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,8 @@ def memory() -> None:
         assert other.apply(len, (data,)) == BIG
         for submit in (pool.submit, lambda *task: other.apply_async(task[0], task[1:])):
             outcome(submit(do.limit_address_space, BIG // 2))
-            refused(lambda: outcome(submit(bytes, BIG)), errno.ENOMEM)
-            refused(lambda: outcome(submit(len, data)), errno.ENOMEM)
+            for task in ((bytes, BIG), (len, data)):
+                refused(partial(outcome, submit(*task)), errno.ENOMEM)
             assert outcome(submit(abs, -4)) == 4
     other.join()
 
