@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import itertools
 import multiprocessing as std
 import multiprocessing.pool as std_pool
 import os

@@ -47,7 +47,6 @@ from typing import TYPE_CHECKING, Any
 
 from concx import _core, _shm
 from concx._core import OwnerDied
-from concx.multiprocessing._context import get_context
 from concx._mpstats import (
     BarrierStats,
     ConditionStats,
@@ -56,6 +55,7 @@ from concx._mpstats import (
     QueueStats,
     SemaphoreStats,
 )
+from concx.multiprocessing._context import get_context
 
 if TYPE_CHECKING:
     from concx.multiprocessing._pool import Pool, PoolStats, WorkerDied

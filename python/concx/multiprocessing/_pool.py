@@ -8,9 +8,9 @@ import os
 import queue
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from concx.multiprocessing._results import (
     ApplyResult,
@@ -22,6 +22,9 @@ from concx.multiprocessing._results import (
 from concx.multiprocessing._workers import WorkerDied, Workers
 
 __all__ = ["Pool", "PoolStats", "WorkerDied"]
+
+_S = TypeVar("_S")
+_T = TypeVar("_T")
 
 _std: Any = _standard  # more of it is used than is typed
 
@@ -72,7 +75,7 @@ def _feed(calls: queue.SimpleQueue[Any], workers: Workers) -> None:
     workers.close()
 
 
-class Pool(_std.Pool):  # type: ignore[misc]
+class Pool(_standard.Pool):
     """`multiprocessing.pool.Pool` on shared memory.
 
     Parameters
@@ -105,7 +108,7 @@ class Pool(_std.Pool):  # type: ignore[misc]
         maxtasksperchild: int | None = None,
         context: Any = None,
     ) -> None:
-        self._state = _std.INIT
+        self._state: str = _std.INIT
         self._pid = os.getpid()
         self._ctx = context or _context._default_context.get_context()  # type: ignore[attr-defined]
         if processes is None:
@@ -128,6 +131,7 @@ class Pool(_std.Pool):  # type: ignore[misc]
         self._workers = Workers(
             self._ctx, processes, initializer, tuple(initargs), maxtasksperchild, self.Process
         )
+        self._submit = self._workers.submit
         self._worker_handler = self._result_handler = self._workers.manager
         self._terminate = self._workers.manager.terminate
         self._cache = _Outstanding(self._workers)
@@ -138,6 +142,10 @@ class Pool(_std.Pool):  # type: ignore[misc]
             _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
             # What was sent is done, then the workers end: they go with the last reference.
             self._taskqueue.put(None)
+
+    def _check_running(self) -> None:
+        if self._state != _std.RUN:
+            raise ValueError("Pool not running")
 
     @property
     def _pool(self) -> list[Any]:
@@ -157,19 +165,39 @@ class Pool(_std.Pool):  # type: ignore[misc]
 
     def apply_async(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., _T],
         args: Iterable[Any] = (),
-        kwds: dict[str, Any] = {},  # noqa: B006 - the standard signature; it is only read
-        callback: Callable[[Any], object] | None = None,
-        error_callback: Callable[[Any], object] | None = None,
-    ) -> ApplyResult:
+        kwds: Mapping[str, Any] = {},
+        callback: Callable[[_T], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> ApplyResult[_T]:
         """Have ``func(*args, **kwds)`` called by a worker.
 
         The call is pickled here; what cannot be pickled is raised by the result.
         """
         if self._state != _std.RUN:
             self._check_running()
-        return ApplyResult(self._workers.submit(func, *args, **kwds), callback, error_callback)
+        return ApplyResult(self._submit(func, *args, **kwds), callback, error_callback)
+
+    if TYPE_CHECKING:  # the standard methods, which call the one below
+
+        def map_async(
+            self,
+            func: Callable[[_S], _T],
+            iterable: Iterable[_S],
+            chunksize: int | None = None,
+            callback: Callable[[list[_T]], object] | None = None,
+            error_callback: Callable[[BaseException], object] | None = None,
+        ) -> MapResult[_T]: ...
+
+        def starmap_async(
+            self,
+            func: Callable[..., _T],
+            iterable: Iterable[Iterable[Any]],
+            chunksize: int | None = None,
+            callback: Callable[[list[_T]], object] | None = None,
+            error_callback: Callable[[BaseException], object] | None = None,
+        ) -> MapResult[_T]: ...
 
     def _map_async(
         self,
@@ -178,27 +206,27 @@ class Pool(_std.Pool):  # type: ignore[misc]
         mapper: Callable[..., Any],
         chunksize: int | None = None,
         callback: Callable[[Any], object] | None = None,
-        error_callback: Callable[[Any], object] | None = None,
-    ) -> MapResult:
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> MapResult[Any]:
         self._check_running()
         items: Any = iterable if hasattr(iterable, "__len__") else list(iterable)
         if chunksize is None:
             chunksize = -(-len(items) // (self._processes * 4))
         if len(items) == 0:
             chunksize = 0
-        result = MapResult(len(items), chunksize, callback, error_callback)
-        result._send(self._workers.submit, mapper, func, items)
+        result: MapResult[Any] = MapResult(len(items), chunksize, callback, error_callback)
+        result._send(self._submit, mapper, func, items)
         return result
 
     def imap(
-        self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1
-    ) -> Iterator[Any]:
+        self, func: Callable[[_S], _T], iterable: Iterable[_S], chunksize: int | None = 1
+    ) -> _standard.IMapIterator[_T]:
         """Like ``map``, but an iterator that takes from `iterable` as the workers get on."""
         return self._imap(IMapIterator, func, iterable, chunksize)
 
     def imap_unordered(
-        self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1
-    ) -> Iterator[Any]:
+        self, func: Callable[[_S], _T], iterable: Iterable[_S], chunksize: int | None = 1
+    ) -> _standard.IMapIterator[_T]:
         """Like ``imap``, but the results come as they are ready."""
         return self._imap(IMapUnorderedIterator, func, iterable, chunksize)
 
@@ -207,8 +235,8 @@ class Pool(_std.Pool):  # type: ignore[misc]
         kind: type[IMapIterator],
         func: Callable[..., Any],
         iterable: Iterable[Any],
-        chunksize: int,
-    ) -> Iterator[Any]:
+        chunksize: Any,
+    ) -> Any:
         self._check_running()
         if chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize!r}")

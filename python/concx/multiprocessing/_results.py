@@ -11,13 +11,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from multiprocessing import TimeoutError as _TimeoutError
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from concx.futures._base import Future
 
 __all__ = ["ApplyResult", "IMapIterator", "IMapUnorderedIterator", "MapResult"]
 
-_std: Any = _standard  # more of it is used than is typed
+_T = TypeVar("_T")
 
 _LOGGER = logging.getLogger("concx.multiprocessing")
 
@@ -53,7 +53,7 @@ def _settle_after(
             outer.set_exception(error)
 
 
-class ApplyResult(_std.ApplyResult):  # type: ignore[misc]
+class ApplyResult(_standard.ApplyResult[_T]):
     """The outcome of `Pool.apply_async`; also called `AsyncResult`. It can be awaited.
 
     Notes
@@ -63,9 +63,9 @@ class ApplyResult(_std.ApplyResult):  # type: ignore[misc]
 
     def __init__(
         self,
-        future: Future[Any],
-        callback: Callable[[Any], object] | None = None,
-        error_callback: Callable[[Any], object] | None = None,
+        future: Future[_T],
+        callback: Callable[[_T], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
     ) -> None:
         self._future = future
         if callback is not None or error_callback is not None:
@@ -91,7 +91,7 @@ class ApplyResult(_std.ApplyResult):  # type: ignore[misc]
         except TimeoutError:
             pass
 
-    def get(self, timeout: float | None = None) -> Any:
+    def get(self, timeout: float | None = None) -> _T:
         """What the call returned, or raise what it raised.
 
         Raises
@@ -105,11 +105,11 @@ class ApplyResult(_std.ApplyResult):  # type: ignore[misc]
                 raise _TimeoutError
         return self._future.result()
 
-    def __await__(self) -> Generator[Any, Any, Any]:
+    def __await__(self) -> Generator[Any, Any, _T]:
         return self._future.__await__()
 
 
-class MapResult(ApplyResult, _std.MapResult):  # type: ignore[misc]
+class MapResult(ApplyResult[list[_T]], _standard.MapResult[_T]):
     """The outcome of `Pool.map_async` and `Pool.starmap_async`. It can be awaited.
 
     Notes
@@ -121,8 +121,8 @@ class MapResult(ApplyResult, _std.MapResult):  # type: ignore[misc]
         self,
         length: int,
         chunksize: int,
-        callback: Callable[[Any], object] | None = None,
-        error_callback: Callable[[Any], object] | None = None,
+        callback: Callable[[list[_T]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
     ) -> None:
         self._future = Future()
         self._callbacks = callback, error_callback
@@ -187,7 +187,7 @@ class MapResult(ApplyResult, _std.MapResult):  # type: ignore[misc]
                 self._future.set_exception(self._error)
 
 
-class IMapIterator(_std.IMapIterator):  # type: ignore[misc]
+class IMapIterator(_standard.IMapIterator):  # type: ignore[type-arg]
     """The results of `Pool.imap`, in order.
 
     Notes
@@ -272,7 +272,7 @@ class IMapIterator(_std.IMapIterator):  # type: ignore[misc]
     __next__ = next
 
 
-class IMapUnorderedIterator(IMapIterator):
+class IMapUnorderedIterator(IMapIterator, _standard.IMapUnorderedIterator):  # type: ignore[type-arg]
     """The results of `Pool.imap_unordered`, as they come.
 
     Notes
