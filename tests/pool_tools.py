@@ -205,6 +205,19 @@ def make_piece(seed: int, length: int) -> Any:
     return numpy.random.default_rng(seed).integers(-(2**31), 2**31, length, dtype="int64")
 
 
+_both: list[Any] = []
+
+
+def keep_both(queue: Any, lock: Any) -> None:
+    _both[:] = queue, lock
+
+
+def put_kept(number: int) -> None:
+    queue, lock = _both
+    with lock:
+        queue.put(number)
+
+
 class Unreadable:
     """Cannot be unpickled."""
 

@@ -401,6 +401,17 @@ def test_initializer(make: MakePool, tmp_path: Path, method: str) -> None:
 
 
 @every_method
+def test_queues_and_locks_reach_workers(make: MakePool, method: str) -> None:
+    """As arguments of the initializer, for those that come later, too."""
+    queue, lock = mp.Queue(), mp.Lock()
+    pool = make(2, method, initializer=do.keep_both, initargs=(queue, lock), maxtasksperchild=2)
+    pool.map(do.put_kept, range(10), 1)
+    assert sorted(queue.get(timeout=LIMIT) for _ in range(10)) == list(range(10))
+    with pytest.raises(RuntimeError, match="should only be shared between processes"):
+        pool.apply(do.echo, (queue,))
+
+
+@every_method
 def test_maxtasksperchild(make: MakePool, method: str) -> None:
     pool = make(2, method, maxtasksperchild=3)
     pids = pool.map(do.worker_pid, range(12), 1)

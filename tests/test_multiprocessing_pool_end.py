@@ -54,7 +54,9 @@ def test_terminate(make: MakePool, tmp_path: Path, method: str) -> None:
     pool = make(2, method)
     held = Held(pool, tmp_path, "one")
     queued = [pool.apply_async(do.nap, (3600,)) for _ in range(10)]
-    several = pool.map_async(do.nap, [3600] * 10, 1)
+    told: list[Any] = []
+    several = pool.map_async(do.nap, [3600] * 10, 1, told.append, told.append)
+    queued.append(pool.apply_async(do.nap, (3600,), {}, told.append, told.append))
     lazy = pool.imap(do.nap, itertools.repeat(3600))
     pids = [process.pid for process in pool._pool]
     start = time.monotonic()
@@ -67,6 +69,7 @@ def test_terminate(make: MakePool, tmp_path: Path, method: str) -> None:
             result.get(LIMIT)
     with pytest.raises(BrokenProcessPool):
         next(lazy)
+    assert told == []
     pool.join()
 
 

@@ -16,18 +16,21 @@ from pool_tools import METHODS, every_method, is_running
 from queue_tools import wait_until
 
 SCRIPTS = Path(__file__).parent / "scripts"
+KILLS = ("pool_kills.py", "mp_pool_kills.py")
 
 
 @pytest.mark.timeout(120)
-def test_two_hundred_kills(run_script: Any, seed: int) -> None:
-    run_script(SCRIPTS / "pool_kills.py", "200", str(seed), timeout=110)
+@pytest.mark.parametrize("script", KILLS)
+def test_two_hundred_kills(run_script: Any, seed: int, script: str) -> None:
+    run_script(SCRIPTS / script, "200", str(seed), timeout=110)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-def test_ten_thousand_kills(run_script: Any, seed: int) -> None:
+@pytest.mark.parametrize("script", KILLS)
+def test_ten_thousand_kills(run_script: Any, seed: int, script: str) -> None:
     for part in range(20):
-        run_script(SCRIPTS / "pool_kills.py", "500", str(seed + part), timeout=300)
+        run_script(SCRIPTS / script, "500", str(seed + part), timeout=300)
 
 
 @every_method

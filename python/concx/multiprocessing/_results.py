@@ -21,6 +21,9 @@ _T = TypeVar("_T")
 
 _LOGGER = logging.getLogger("concx.multiprocessing")
 
+TERMINATED = "the pool was terminated"
+"""What results say that will never come; it is no news for a callback, as with the standard pool."""
+
 _Submit = Callable[..., Future[Any]]
 
 
@@ -33,6 +36,18 @@ def _call_back(callback: Callable[[Any], object] | None, value: Any) -> None:
         _LOGGER.exception("exception calling callback %r", callback)
 
 
+def _tell(
+    error: BaseException | None,
+    value: Any,
+    callback: Callable[[Any], object] | None,
+    error_callback: Callable[[BaseException], object] | None,
+) -> None:
+    if error is None:
+        _call_back(callback, value)
+    elif error.args != (TERMINATED,):
+        _call_back(error_callback, error)
+
+
 def _settle_after(
     outer: Future[Any],
     callback: Callable[[Any], object] | None,
@@ -41,14 +56,12 @@ def _settle_after(
 ) -> None:
     """The callback has run when the result is seen to be there, as with the standard pool."""
     error = inner.exception()
+    value = None if error is not None else inner.result()
     try:
-        if error is None:
-            _call_back(callback, inner.result())
-        else:
-            _call_back(error_callback, error)
+        _tell(error, value, callback, error_callback)
     finally:
         if error is None:
-            outer.set_result(inner.result())
+            outer.set_result(value)
         else:
             outer.set_exception(error)
 
@@ -173,13 +186,10 @@ class MapResult(ApplyResult[list[_T]], _standard.MapResult[_T]):
             if self._open:
                 return
         # All have run, as with the standard pool: it does not fail before.
-        callback, error_callback = self._callbacks
+        callbacks = self._callbacks
         self._callbacks = None, None
         try:
-            if self._error is None:
-                _call_back(callback, self._value)
-            else:
-                _call_back(error_callback, self._error)
+            _tell(self._error, self._value, *callbacks)
         finally:
             if self._error is None:
                 self._future.set_result(self._value)

@@ -14,13 +14,13 @@ from typing import Any
 from concx import _core, _pickled
 from concx.futures import _base, _worker
 from concx.futures._manager import Crew, Manager, WorkerDied
+from concx.multiprocessing._results import TERMINATED
 
 __all__ = ["WorkerDied", "Workers"]
 
 _std: Any = _standard  # more of it is used than is typed
 _util: Any = util
 
-_TERMINATED = "the pool was terminated"
 _EXIT_PRIORITY = 15  # when the interpreter ends: that of the standard pool
 
 
@@ -87,7 +87,7 @@ class _Manager(Manager):
     def is_done(self) -> bool:
         """Whether the pool is broken, terminated, or closed and has no tasks."""
         if self.terminated and not self.broken:
-            self.break_pool(_TERMINATED)
+            self.break_pool(TERMINATED)
         return super().is_done()
 
     def terminate(self) -> None:
