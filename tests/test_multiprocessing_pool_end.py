@@ -108,7 +108,7 @@ def test_dropped_pool(tmp_path: Path) -> None:
 
 def test_no_warning_after_close(make: MakePool) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", ResourceWarning)
         pool: Any = mp.get_context("fork").Pool(1)
         pool.close()
         pool.join()

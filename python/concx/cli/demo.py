@@ -182,7 +182,8 @@ class Index:
         """`source.read_tokens`, by another process if the file is large and there are such."""
         if self.processes is None or not is_large(path):
             return source.read_tokens(path)
-        return self.processes.submit(source.read_tokens, path).result()
+        tokens: tuple[list[str], bytes] = self.processes.submit(source.read_tokens, path).result()
+        return tokens
 
     def expand(self, path: str) -> Iterator[Any]:
         """The messages of one file: lists of `grain` tokens, then the `report.Done` of the file."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["get_context"]
 
-_default: Any = _context._default_context  # type: ignore[attr-defined]
+_default: Any = _context._default_context
 
 
 class _OurPool:

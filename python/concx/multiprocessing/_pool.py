@@ -110,14 +110,14 @@ class Pool(_standard.Pool):
     ) -> None:
         self._state: str = _std.INIT
         self._pid = os.getpid()
-        self._ctx = context or _context._default_context.get_context()  # type: ignore[attr-defined]
+        self._ctx: Any = _context._default_context.get_context() if context is None else context
         if processes is None:
-            processes = getattr(os, "process_cpu_count", os.cpu_count)() or 1
+            count: Any = getattr(os, "process_cpu_count", os.cpu_count)()
+            processes = int(count or 1)
         if processes < 1:
             raise ValueError("Number of processes must be at least 1")
-        if maxtasksperchild is not None and (
-            not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0
-        ):
+        most: Any = maxtasksperchild
+        if most is not None and (not isinstance(most, int) or most <= 0):
             raise ValueError("maxtasksperchild must be a positive int or None")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
@@ -222,13 +222,16 @@ class Pool(_standard.Pool):
         self, func: Callable[[_S], _T], iterable: Iterable[_S], chunksize: int | None = 1
     ) -> _standard.IMapIterator[_T]:
         """Like ``map``, but an iterator that takes from `iterable` as the workers get on."""
-        return self._imap(IMapIterator, func, iterable, chunksize)
+        results: _standard.IMapIterator[_T] = self._imap(IMapIterator, func, iterable, chunksize)
+        return results
 
     def imap_unordered(
         self, func: Callable[[_S], _T], iterable: Iterable[_S], chunksize: int | None = 1
     ) -> _standard.IMapIterator[_T]:
         """Like ``imap``, but the results come as they are ready."""
-        return self._imap(IMapUnorderedIterator, func, iterable, chunksize)
+        kind = IMapUnorderedIterator
+        results: _standard.IMapIterator[_T] = self._imap(kind, func, iterable, chunksize)
+        return results
 
     def _imap(
         self,

@@ -64,7 +64,7 @@ class _Manager(Manager):
     """Ends with the pool: when the interpreter does, it does not wait for tasks."""
 
     def __init__(self, workers: Workers) -> None:
-        super().__init__(workers)
+        super().__init__(workers)  # type: ignore[arg-type]
         self.name = "concx-pool"
         self.daemon = True
         self.terminated = False

@@ -37,14 +37,15 @@ def limited(what: int, value: int) -> Iterator[None]:
 
 def refused(body: Callable[[], Any], *errors: int) -> None:
     """It fails with one of these errors, or says that there is no memory."""
-    caught: Any = None
+    number: int | None = None
     try:
         body()
-    except (MemoryError, OSError) as error:
-        caught = error
-    number = errno.ENOMEM if isinstance(caught, MemoryError) else getattr(caught, "errno", None)
+    except MemoryError:
+        number = errno.ENOMEM
+    except OSError as error:
+        number = error.errno
     if number not in errors:
-        raise AssertionError(f"not refused for these reasons: {caught!r}")
+        raise AssertionError(f"errno is {number}, not one of {errors}")
 
 
 def executor(workers: int) -> ProcessPoolExecutor:
