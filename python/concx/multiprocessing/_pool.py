@@ -137,8 +137,11 @@ class Pool(_standard.Pool):
         self._cache = _Outstanding(self._workers)
         self._state = _std.RUN
 
-    def __del__(self, _warn: Any = warnings.warn, _run: str = _std.RUN) -> None:
-        if self._state == _run and self._pid == os.getpid():
+    # At the interpreter's end the names of modules are gone.
+    def __del__(
+        self, _warn: Any = warnings.warn, _run: str = _std.RUN, _getpid: Any = os.getpid
+    ) -> None:
+        if self._state == _run and self._pid == _getpid():
             _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
             # What was sent is done, then the workers end: they go with the last reference.
             self._taskqueue.put(None)
