@@ -104,6 +104,9 @@ def memory() -> None:
             assert other.apply(abs, (-3,)) == 3
         assert pool.submit(len, data).result(LIMIT) == BIG
         assert other.apply(len, (data,)) == BIG
+    other.join()
+    # Workers that have not had anything large yet.
+    with executor(1) as pool, ours.get_context(METHOD).Pool(1) as other:
         for submit in (pool.submit, lambda *task: other.apply_async(task[0], task[1:])):
             outcome(submit(do.limit_address_space, BIG // 2))
             for task in ((bytes, BIG), (len, data)):

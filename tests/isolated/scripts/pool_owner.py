@@ -17,12 +17,14 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import pool_tools as do
 from concx import multiprocessing as ours
 from concx.futures.process import ProcessPoolExecutor
+from queue_tools import wait_until
 
 
 def with_pool() -> None:
     pool = ours.get_context(sys.argv[1]).Pool(3)
     pool.map(do.nap, [0.2] * 3, 1)
     pool.apply_async(do.nap, (float(sys.argv[2]),))
+    wait_until(lambda: pool.stats().running == 1)
     tell((process.pid for process in pool._pool), pool._workers._crew.zygote)
 
 
@@ -32,12 +34,12 @@ def with_executor() -> None:
     for future in busy:
         future.result()
     pool.submit(do.nap, float(sys.argv[2]))
+    wait_until(lambda: pool.stats().running == 1)
     tell(pool._processes, pool._crew.zygote)
 
 
 def tell(pids: Iterable[int], zygote: Any) -> None:
     others = [] if zygote is None else [zygote._process.pid]
-    time.sleep(0.1)
     print(*pids, "|", *others, flush=True)
     time.sleep(60)
 
