@@ -5,7 +5,7 @@
 PyObject *
 cxb_future_state_name(FutureObject *f)
 {
-    (void)(f->job != NULL && cxb_job_begun(f));
+    (void)(cx_load_relaxed(&f->job) != NULL && cxb_job_begun(f));
     static const char *const names[] = {
         "PENDING", "RUNNING", "CANCELLED", "CANCELLED_AND_NOTIFIED", "FINISHED", "FINISHED"};
     return PyUnicode_InternFromString(names[cx_future_state(&f->core)]);
@@ -146,7 +146,7 @@ int
 cxb_future_cancel(FutureObject *f)
 {
     struct cx_news news = CX_NEWS_INIT;
-    bool of_job = f->job != NULL;
+    bool of_job = cx_load_relaxed(&f->job) != NULL;
     if (of_job && !cxb_job_withdraw(f)) {
         return 0;
     }
