@@ -352,7 +352,9 @@ sleep_until(ProcHubObject *hub, int64_t until, PyObject *events)
     for (Py_ssize_t i = 0; ready > 0 && failed == 0 && i < count; i++) {
         if (fds[i + 1].revents != 0) {
             WorkLinkObject *link = hub->seen[i];
+            cx_guard_take(&hub->guard);
             link->ended = true;
+            cx_guard_release(&hub->guard);
             failed = cxb_hub_event(events, "ended", link, Py_NewRef(Py_None));
         }
     }

@@ -66,7 +66,7 @@ typedef struct WorkLink {
     bool full;      /* in this round */
     /* The manager's. */
     bool accused; /* poll() has told that it is damaged */
-    bool ended;   /* its pidfd has said so, and poll() has told */
+    bool ended;   /* its pidfd has said so, and poll() has told; written under the guard, too */
 } WorkLinkObject;
 
 typedef struct {

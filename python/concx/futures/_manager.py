@@ -224,7 +224,7 @@ class Manager(threading.Thread):
             while not self.is_done():
                 self.handle_all(self.hub.poll())
         except BaseException as error:
-            self.break_pool(cause=error)
+            self.break_pool(cause=_text_of(error))
             raise
         finally:
             self.finish()
@@ -262,7 +262,7 @@ class Manager(threading.Thread):
             if self.replaces:
                 _fail(future, error)
             else:
-                self.break_pool(cause=error, also=[future])
+                self.break_pool(cause=_text_of(error), also=[future])
 
     def bury(self, member: Member) -> None:
         """A worker has ended: what becomes of its task, of its place, of the pool."""
@@ -287,7 +287,8 @@ class Manager(threading.Thread):
         if state == _FAILED:
             self.break_pool(_FAILED_INITIALIZER, also=dead)
         elif dead or not (replaces or member.killed or state == _LEFT):
-            self.break_pool(also=dead)
+            abrupt = f"Process {member.pid} terminated abruptly with exit code {code}"
+            self.break_pool(cause=abrupt if code else None, also=dead)
         elif self.stillborn >= MOST_STILLBORN:
             self.break_pool(_NEVER_STARTED.format(self.stillborn))
         else:
@@ -320,7 +321,7 @@ class Manager(threading.Thread):
                 try:
                     self.crew.replace()
                 except Exception as error:
-                    why, cause = _NO_WORKER, error
+                    why, cause = _NO_WORKER, _text_of(error)
             deserted = why is not None and not self.crew.members and self.hub.pending
         if deserted:
             self.break_pool(why or _BROKEN, cause=cause)
@@ -331,7 +332,7 @@ class Manager(threading.Thread):
         self,
         why: str = _BROKEN,
         *,
-        cause: BaseException | None = None,
+        cause: str | None = None,
         also: list[Any] | None = None,
     ) -> None:
         """Nothing more is taken, all tasks fail, all workers are terminated."""
@@ -343,12 +344,11 @@ class Manager(threading.Thread):
                 executor._broken = why
                 executor._shutdown_thread = True
             del executor
-        text = None if cause is None else "".join(format_exception(cause))
         message = _LOST if why is _BROKEN else why
         for future in (also or []) + self.hub.take_all():
             error = BrokenProcessPool(message)
-            if text is not None:
-                error.__cause__ = _std._RemoteTraceback(f"\n'''\n{text}'''")
+            if cause is not None:
+                error.__cause__ = _std._RemoteTraceback(f"\n'''\n{cause}'''")
             _fail(future, error)
         del also
         for member in list(self.crew.members.values()):
@@ -373,11 +373,17 @@ class Manager(threading.Thread):
             rest = None if until is None else max(until - monotonic(), 0.0)
             for what, member, _ in self.hub.sleep(rest):
                 member.ended = member.ended or what == "ended"
+                if what == "damaged":
+                    member.process.kill()
             if until is not None and monotonic() >= until:
                 until = None
                 for member in self.crew.members.values():
                     member.process.kill()
         self.crew.end()
+
+
+def _text_of(error: BaseException) -> str:
+    return "".join(format_exception(error))
 
 
 def _fail(future: Any, error: BaseException) -> None:

@@ -250,7 +250,10 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
                     self._executor_manager_thread = manager
                     _std._threads_wakeups[manager] = self._hub
             elif crew.active() < crew.most:
-                crew.start()
+                crew.activate()
+                if crew.active() < crew.most:
+                    crew.start()
+                crew.fill_spares()
             self._hub.growing = crew.active() < crew.most
 
     def _refuse(self) -> None:
@@ -349,7 +352,7 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
         cancel_futures : bool, default False
             Cancel the tasks that have not begun.
         """
-        if self._hub.foreign:  # a forked copy: the lock may be held for ever, nothing is to be ended
+        if self._hub.foreign:  # nothing is to be ended, and the lock may be held for ever
             self._shutdown_thread = True
             return
         with self._shutdown_lock:

@@ -7,7 +7,6 @@ twice, what came back is right and was run, no more tasks are lost than workers 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import random
 import signal
 import sys
