@@ -5,8 +5,10 @@ The functions stand at module level, because workers that do not come by fork im
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
+import mmap
 import multiprocessing
 import os
 import re
@@ -15,15 +17,51 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from multiprocessing.context import ForkContext, ForkProcess, SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
+from concx.futures.process import ProcessPoolExecutor
+from queue_tools import LIMIT, wait_until
+
 METHODS = ("fork", "forkserver", "spawn")
 
+MakePool = Callable[..., ProcessPoolExecutor]
+
 every_method = pytest.mark.parametrize("method", METHODS)
+
+
+@contextlib.contextmanager
+def pools() -> Iterator[MakePool]:
+    """What makes pools, which are killed and shut down at the end."""
+    made: list[ProcessPoolExecutor] = []
+
+    def make_pool(workers: int = 2, method: str = "fork", **options: Any) -> ProcessPoolExecutor:
+        made.append(ProcessPoolExecutor(workers, multiprocessing.get_context(method), **options))
+        return made[-1]
+
+    yield make_pool
+    for pool in made:
+        pool.kill_workers()
+        pool.shutdown()
+
+
+class Held:
+    """A task that has begun in a worker, and ends when it is told to."""
+
+    def __init__(
+        self, pool: ProcessPoolExecutor, folder: Path, name: str, result: Any = None
+    ) -> None:
+        self.started, self.go = folder / f"{name}-started", folder / f"{name}-go"
+        self.future = pool.submit(touch_and_wait, str(self.started), str(self.go), result)
+        wait_until(self.started.exists)
+
+    def end(self) -> Any:
+        self.go.touch()
+        return self.future.result(LIMIT)
 
 
 def touch_and_wait(started: str, go: str, result: Any = None) -> Any:
@@ -43,6 +81,11 @@ def append(path: str, text: str) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(fd, f"{text}\n".encode())
     os.close(fd)
+
+
+def append_and_reverse(path: str, number: int, data: bytes) -> tuple[int, bytes]:
+    append(path, str(number))
+    return number, data[::-1]
 
 
 def append_and_die(path: str, text: str) -> None:
@@ -153,11 +196,8 @@ def fail_to_start() -> None:
     raise RuntimeError("no")
 
 
-def start_by(path: str) -> None:
+def start_and_die(path: str) -> None:
     append(path, str(os.getpid()))
-
-
-def die_at_start() -> None:
     die()
 
 
@@ -231,6 +271,35 @@ def _refuse() -> None:
 
 def make_unreadable() -> Unreadable:
     return Unreadable()
+
+
+WATCHED: dict[str, Any] = {}
+"""The future whose result cancels it as it is read."""
+
+
+class Canceller:
+    """Becomes the answer of ``cancel()`` of the watched future."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _cancel_watched, ()
+
+
+def _cancel_watched() -> bool:
+    while "future" not in WATCHED:
+        time.sleep(0.001)
+    return bool(WATCHED["future"].cancel())
+
+
+def make_canceller() -> Canceller:
+    return Canceller()
+
+
+def scribble() -> None:
+    """Overwrite what this worker shares with its pool, but for the header that says what it is."""
+    for link in Path("/proc/self/fd").iterdir():
+        if "memfd:" in str(link.resolve()):
+            with mmap.mmap(int(link.name), 1 << 16) as shared:
+                shared[1024:40_000] = b"\xa5" * (40_000 - 1024)
 
 
 class Unpicklable:

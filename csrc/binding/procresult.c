@@ -23,6 +23,8 @@ finished(ProcHubObject *hub, WorkLinkObject *link, uint64_t id)
     cx_guard_take(&hub->guard);
     struct cxb_job *job = cxb_link_oldest(link);
     if (job != NULL && job->id == id) {
+        /* Nobody cancels what was run, though its result is still to be read. */
+        (void)!cx_future_start(&job->future->core);
         cxb_hub_detach(hub, job);
         link->completed++;
     }
@@ -31,6 +33,12 @@ finished(ProcHubObject *hub, WorkLinkObject *link, uint64_t id)
     }
     cx_guard_release(&hub->guard);
     return job;
+}
+
+static void
+count(uint64_t *counter)
+{
+    cx_store_relaxed(counter, *counter + 1);
 }
 
 static void
@@ -75,29 +83,29 @@ take_result(ProcHubObject *hub, WorkLinkObject *link, const struct cx_lane_messa
     if (m->kind == CXB_RESULT_LOG) {
         return take_log(hub, m);
     }
+    if (m->kind < CXB_RESULT_VALUE || m->kind > CXB_RESULT_UNREADABLE) {
+        return 1;
+    }
     struct cxb_job *job = finished(hub, link, m->id);
-    if (job == NULL || m->kind < CXB_RESULT_VALUE || m->kind > CXB_RESULT_UNREADABLE) {
-        if (job != NULL) {
-            cxb_job_free(job);
-        }
+    if (job == NULL) {
         return 1;
     }
     if (m->kind == CXB_RESULT_NONE) {
-        hub->completed++;
+        count(&hub->completed);
         settle(hub, job, CX_FINISHED, Py_NewRef(Py_None));
     }
     else if ((value = cxb_payload_load(hub->state, m->data, m->length)) == NULL) {
         failed = unreadable(hub, link, job, cxb_error_set_aside(), events);
     }
     else if (m->kind == CXB_RESULT_VALUE) {
-        hub->completed++;
+        count(&hub->completed);
         settle(hub, job, CX_FINISHED, value);
     }
     else if (!PyExceptionInstance_Check(value) || m->kind == CXB_RESULT_UNREADABLE) {
         failed = unreadable(hub, link, job, value, events);
     }
     else {
-        hub->failed++;
+        count(&hub->failed);
         settle(hub, job, CX_FAILED, value);
     }
     cxb_job_free(job);
@@ -119,12 +127,30 @@ unmapped(ProcHubObject *hub, WorkLinkObject *link, const struct cx_lane_message 
     return 0;
 }
 
+/* Tells once of a link that holds what cannot be: 0 or -1. */
+static int
+accuse(ProcHubObject *hub, WorkLinkObject *link, PyObject *events)
+{
+    if (link->accused) {
+        return 0;
+    }
+    link->accused = true;
+    cx_guard_take(&hub->guard);
+    cx_store_relaxed(&link->damaged, true);
+    cx_store_relaxed(&link->active, false);
+    cx_guard_release(&hub->guard);
+    return cxb_hub_event(events, "damaged", link, Py_NewRef(Py_None));
+}
+
 Py_ssize_t
 cxb_link_drain(ProcHubObject *hub, WorkLinkObject *link, PyObject *events)
 {
     struct cx_lane *lane = &link->link.results;
     Py_ssize_t n = 0;
-    for (; n < AT_ONCE && !link->damaged; n++) {
+    if (cx_load_relaxed(&link->damaged)) {
+        return accuse(hub, link, events);
+    }
+    for (; n < AT_ONCE; n++) {
         struct cx_lane_message m;
         enum cx_status status = cx_lane_take(lane, &m);
         if (status == CX_EMPTY) {
@@ -137,9 +163,7 @@ cxb_link_drain(ProcHubObject *hub, WorkLinkObject *link, PyObject *events)
             return -1;
         }
         if (failed > 0) {
-            link->damaged = true;
-            link->active = false;
-            return cxb_hub_event(events, "damaged", link, Py_NewRef(Py_None)) < 0 ? -1 : n;
+            return accuse(hub, link, events) < 0 ? -1 : n;
         }
         cx_lane_pass(lane);
     }
@@ -150,10 +174,8 @@ Py_ssize_t
 cxb_hub_drain(ProcHubObject *hub, PyObject *events)
 {
     Py_ssize_t all = 0;
-    for (Py_ssize_t i = 0; i < hub->count; i++) {
-        WorkLinkObject *link = (WorkLinkObject *)Py_NewRef((PyObject *)hub->links[i]);
-        Py_ssize_t n = cxb_link_drain(hub, link, events);
-        Py_DECREF((PyObject *)link);
+    for (Py_ssize_t i = 0; i < hub->seen_count; i++) {
+        Py_ssize_t n = cxb_link_drain(hub, hub->seen[i], events);
         if (n < 0) {
             return -1;
         }

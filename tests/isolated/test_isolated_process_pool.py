@@ -16,21 +16,22 @@ from pool_tools import METHODS, every_method, is_running
 from queue_tools import wait_until
 
 SCRIPTS = Path(__file__).parent / "scripts"
-KILLS = ("pool_kills.py", "mp_pool_kills.py")
+KILLS = [*(("pool_kills.py", method) for method in METHODS), ("mp_pool_kills.py", "fork")]
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("script", KILLS)
-def test_two_hundred_kills(run_script: Any, seed: int, script: str) -> None:
-    run_script(SCRIPTS / script, "200", str(seed), timeout=110)
+@pytest.mark.parametrize(("script", "method"), KILLS)
+def test_two_hundred_kills(run_script: Any, seed: int, script: str, method: str) -> None:
+    count = 200 if method == "fork" else 20  # those start slowly
+    run_script(SCRIPTS / script, str(count), str(seed), method, timeout=110)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("script", KILLS)
+@pytest.mark.parametrize("script", ["pool_kills.py", "mp_pool_kills.py"])
 def test_ten_thousand_kills(run_script: Any, seed: int, script: str) -> None:
     for part in range(20):
-        run_script(SCRIPTS / script, "500", str(seed + part), timeout=300)
+        run_script(SCRIPTS / script, "500", str(seed + part), "fork", timeout=300)
 
 
 @every_method
