@@ -388,6 +388,10 @@ hub_take_all(ProcHubObject *hub, PyObject *unused)
         cx_guard_take(&hub->guard);
         struct cxb_job *job = any_job(hub);
         if (job != NULL) {
+            /* No worker begins it any more, and nobody cancels what was begun. */
+            if (job->link != NULL && !cx_lane_revoke(&job->link->link.tasks, job->number)) {
+                (void)!cx_future_start(&job->future->core);
+            }
             cxb_hub_detach(hub, job);
         }
         cx_guard_release(&hub->guard);
