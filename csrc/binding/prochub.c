@@ -292,7 +292,8 @@ lie_down(ProcHubObject *hub)
         cx_shmbell_set(&hub->seen[i]->link.results.shared->bell);
     }
     for (Py_ssize_t i = 0; i < hub->seen_count; i++) {
-        if (cx_lane_waits(&hub->seen[i]->link.results) && !cx_load_relaxed(&hub->seen[i]->damaged)) {
+        if (cx_lane_waits(&hub->seen[i]->link.results) &&
+            !cx_load_relaxed(&hub->seen[i]->damaged)) {
             return false;
         }
     }
