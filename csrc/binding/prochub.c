@@ -292,7 +292,8 @@ lie_down(ProcHubObject *hub)
         cx_shmbell_set(&hub->seen[i]->link.results.shared->bell);
     }
     for (Py_ssize_t i = 0; i < hub->seen_count; i++) {
-        if (cx_lane_waits(&hub->seen[i]->link.results) && !cx_load_relaxed(&hub->seen[i]->damaged)) {
+        if (cx_lane_waits(&hub->seen[i]->link.results) &&
+            !cx_load_relaxed(&hub->seen[i]->damaged)) {
             return false;
         }
     }
@@ -471,31 +472,6 @@ hub_fileno(ProcHubObject *hub, PyObject *unused)
     return PyLong_FromLong(hub->eventfd);
 }
 
-/* counts(): submitted, begun or queued, completed, failed, in the backlog and READY. */
-static PyObject *
-hub_counts(ProcHubObject *hub, PyObject *unused)
-{
-    (void)unused;
-    uint64_t running = 0;
-    bool ours = hub->generation == cx_fork_generation(); /* else the guard may be somebody's */
-    if (ours) {
-        cx_guard_take(&hub->guard);
-    }
-    for (Py_ssize_t i = 0; i < hub->count; i++) {
-        struct cxb_job *job = cxb_link_oldest(hub->links[i]);
-        running += job != NULL &&
-                   cx_lane_claim(&hub->links[i]->link.tasks, job->number, NULL) == CX_CLAIM_TAKEN;
-    }
-    uint64_t submitted = hub->submitted, queued = hub->pending - running;
-    if (ours) {
-        cx_guard_release(&hub->guard);
-    }
-    return Py_BuildValue("KKKKK", (unsigned long long)submitted, (unsigned long long)running,
-                         (unsigned long long)queued,
-                         (unsigned long long)cx_load_relaxed(&hub->completed),
-                         (unsigned long long)cx_load_relaxed(&hub->failed));
-}
-
 static PyObject *
 get_flag(uint32_t *flag)
 {
@@ -561,8 +537,6 @@ static PyMethodDef hub_methods[] = {
      DOC("wakeup($self)\n--\n\nwake(), by the name that the standard library calls.")},
     {"fileno", (PyCFunction)hub_fileno, METH_NOARGS,
      DOC("fileno($self)\n--\n\nThe event descriptor that workers write.")},
-    {"counts", (PyCFunction)hub_counts, METH_NOARGS,
-     DOC("counts($self)\n--\n\nJobs submitted, running, queued, completed, failed.")},
     {NULL, NULL, 0, NULL},
 };
 

@@ -332,9 +332,9 @@ cxb_job_withdraw(FutureObject *f)
     cx_guard_take(&hub->guard);
     struct cxb_job *job = f->job;
     /* A task that is tried again was begun, wherever it waits now. */
-    bool back = job == NULL ||
-                (cx_future_state(&f->core) != CX_RUNNING &&
-                 (job->link == NULL || cx_lane_revoke(&job->link->link.tasks, job->number)));
+    bool back =
+        job == NULL || (cx_future_state(&f->core) != CX_RUNNING &&
+                        (job->link == NULL || cx_lane_revoke(&job->link->link.tasks, job->number)));
     if (back && job != NULL) {
         WorkLinkObject *link = job->link;
         if (link != NULL) {
@@ -384,6 +384,10 @@ hub_take_all(ProcHubObject *hub, PyObject *unused)
         cx_guard_take(&hub->guard);
         struct cxb_job *job = any_job(hub);
         if (job != NULL) {
+            /* No worker begins it any more, and nobody cancels what was begun. */
+            if (job->link != NULL && !cx_lane_revoke(&job->link->link.tasks, job->number)) {
+                (void)!cx_future_start(&job->future->core);
+            }
             cxb_hub_detach(hub, job);
         }
         cx_guard_release(&hub->guard);
@@ -445,7 +449,34 @@ hub_queued(ProcHubObject *hub, PyObject *unused)
     return futures;
 }
 
+/* counts(): submitted, begun or queued, completed, failed, in the backlog and READY. */
+static PyObject *
+hub_counts(ProcHubObject *hub, PyObject *unused)
+{
+    (void)unused;
+    uint64_t running = 0;
+    bool ours = hub->generation == cx_fork_generation(); /* else the guard may be somebody's */
+    if (ours) {
+        cx_guard_take(&hub->guard);
+    }
+    for (Py_ssize_t i = 0; i < hub->count; i++) {
+        struct cxb_job *job = cxb_link_oldest(hub->links[i]);
+        running += job != NULL &&
+                   cx_lane_claim(&hub->links[i]->link.tasks, job->number, NULL) == CX_CLAIM_TAKEN;
+    }
+    uint64_t submitted = hub->submitted, queued = hub->pending - running;
+    if (ours) {
+        cx_guard_release(&hub->guard);
+    }
+    return Py_BuildValue("KKKKK", (unsigned long long)submitted, (unsigned long long)running,
+                         (unsigned long long)queued,
+                         (unsigned long long)cx_load_relaxed(&hub->completed),
+                         (unsigned long long)cx_load_relaxed(&hub->failed));
+}
+
 PyMethodDef cxb_hub_job_methods[] = {
+    {"counts", (PyCFunction)hub_counts, METH_NOARGS,
+     PyDoc_STR("counts($self)\n--\n\nJobs submitted, running, queued, completed, failed.")},
     {"take_all", (PyCFunction)hub_take_all, METH_NOARGS,
      PyDoc_STR("take_all($self)\n--\n\nGive up all jobs; the list of their futures.")},
     {"queued", (PyCFunction)hub_queued, METH_NOARGS,
