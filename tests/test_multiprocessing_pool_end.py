@@ -132,7 +132,7 @@ def test_nothing_is_left(method: str) -> None:
 
     def as_before() -> bool:
         gc.collect()  # without a GIL, what another thread dropped goes with a delay
-        return do.descriptors() == before
+        return do.descriptors() <= before
 
     wait_until(as_before)
     assert threading.active_count() == threads
