@@ -79,6 +79,7 @@ ROWS = [
         ),
         unit="bytes",
         variants=("one",),
+        params={"fixed": True},
         higher=False,
         goals=(
             Goal(
@@ -105,6 +106,7 @@ ROWS = [
         ("concx.Cache/timer",),
         unit="entries/s",
         variants=("one",),
+        params={"fixed": True},
         why="The timer wheel deals out entry by entry, so a call with a limit is short however many expire at once.",
     ),
 ]

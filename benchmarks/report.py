@@ -38,6 +38,7 @@ python benchmarks/run.py --json mine.json && python benchmarks/report.py mine.js
 Every figure is the best of several processes, each of which runs one contender in one timed section
 of at least half a second; contenders take turns. A machine that others share only ever adds time, so
 the best run is nearest to the truth; the range in brackets says how far the others were from it.
+Where the processor runs now slower, now faster, only runs at one pace of it are compared.
 Threads pin themselves to a CPU: *split* is two CPUs, *same* is one. Before each section the contender
 is checked, and after it the items are counted: whoever loses or doubles one is left out and named.
 The words and methods are defined in `benchmarks/README.md`.
@@ -120,8 +121,8 @@ def goals(results: Results) -> str:
         [
             "## Goals",
             f"How many times as fast as the fastest of the named peers, in the same run: {count} of {len(judged)} goals are met. "
-            "A goal is given for GIL builds before 3.14 / for free-threaded builds, and for later versions where they have "
-            "one of their own; a figure without a word has no goal. A goal of two threads is void where a plain loop was not "
+            "A goal is given for GIL builds before 3.14 / for free-threaded builds, and for later versions and Debian's optimised "
+            "build where they have one of their own; a figure without a word has no goal. A goal of two threads is void where a plain loop was not "
             "fast enough in two threads of the same run: its figure stands behind the word. In brackets: our worst run against the peer's best, and "
             "our best against the peer's worst.",
             table(["", "goal", *map(short, results.builds)], lines),

@@ -15,6 +15,7 @@ from typing import Any
 import contenders
 from harness import machine
 from harness.check import Watchdog
+from harness.pace import pace
 from harness.spec import Disqualified, Row, Section, Unsuited
 from workloads import Case, workload
 
@@ -72,6 +73,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     work.check(case)
     case.outs.clear()
     watchdog.phase("timed", 30 + 40 * seconds)
+    before = pace()
     if row.params.get("fixed"):
         section = work.run(case, 0)
     elif job.get("count") is None:
@@ -88,6 +90,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         "items": section.items,
         **section.cost,
         **section.extra,
+        "pace": [before, pace()],
         "gil": machine.gil_enabled(),
     }
 

@@ -8,37 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from concx import _core
 from concx.cache import cached
-
-GIL = bool(_core.build_info()["gil"])
-WAIT = 30.0
-"""Seconds after which something that has to happen has not."""
-
-
-class Worker(threading.Thread):
-    """Runs a call in a thread; `outcome` joins it and gives back what came of it."""
-
-    def __init__(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        super().__init__(daemon=True)
-        self.call = (fn, args, kwargs)
-        self.value: Any = None
-        self.error: BaseException | None = None
-        self.start()
-
-    def run(self) -> None:
-        fn, args, kwargs = self.call
-        try:
-            self.value = fn(*args, **kwargs)
-        except BaseException as error:
-            self.error = error
-
-    def outcome(self) -> Any:
-        self.join(WAIT)
-        assert not self.is_alive(), "a thread hangs"
-        if self.error is not None:
-            raise self.error
-        return self.value
+from queue_tools import FREE_THREADED, LIMIT
 
 
 class Gate:
@@ -50,19 +21,12 @@ class Gate:
     def __call__(self, *args: Any) -> Any:
         self.calls += 1
         self.begun.set()
-        assert self.go.wait(WAIT)
+        assert self.go.wait(LIMIT)
         return self.end()
 
 
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline, "it does not come"
-        time.sleep(0.0005)
-
-
 async def until_async(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAIT
+    deadline = time.monotonic() + LIMIT
     while not condition():
         assert time.monotonic() < deadline, "it does not come"
         await asyncio.sleep(0)
@@ -83,16 +47,6 @@ class Evil:
     def __eq__(self, other: object) -> bool:
         Evil.act()
         return isinstance(other, Evil)
-
-
-class Clock:
-    """A timer that stands still until it is told to go on."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Source:
@@ -123,6 +77,6 @@ def counting(**options: Any) -> tuple[Any, list[tuple[Any, ...]]]:
 
 def alike(one: BaseException, other: BaseException) -> bool:
     """Whether both are one exception: without a GIL every thread raises a copy."""
-    if GIL:
+    if not FREE_THREADED:
         return one is other
     return type(one) is type(other) and one.args == other.args

@@ -82,7 +82,7 @@ def test_json_and_page(tmp_path: Path) -> None:
         for run in entry["runs"]:
             assert run["seconds"] >= 0.02
             assert run["rss_kib"] > 0
-            assert run.keys() >= {"user", "system", "voluntary", "involuntary", "items"}
+            assert run.keys() >= {"user", "system", "voluntary", "involuntary", "items", "pace"}
     assert "concx.Queue is" in done.stdout
 
     command = [sys.executable, str(REPORT), "--out", str(tmp_path), str(raw)]
@@ -124,6 +124,41 @@ def test_an_unknown_row_is_named() -> None:
     assert "no row matches 'sequ'" in done.stderr
 
 
+def test_like_is_compared_with_like() -> None:
+    sys.path.insert(0, str(RUN.parent))
+    try:
+        from harness import pace
+    finally:
+        sys.path.remove(str(RUN.parent))
+
+    def runs(*paces: tuple[float, float]) -> list[dict[str, Any]]:
+        return [{"value": before, "pace": [before, after]} for before, after in paces]
+
+    fast, slow, changed = (100.0, 98.0), (60.0, 62.0), (100.0, 60.0)
+    lucky, unlucky = runs(slow, fast, slow), runs(slow, slow, changed)
+    assert pace.level([lucky, unlucky]) == 60
+    assert pace.compared(lucky, 60) == [lucky[0], lucky[2]]
+    assert pace.compared(unlucky, 60) == unlucky[:2]
+    assert pace.level([lucky, runs(fast, slow)]) == 98
+    assert pace.compared(lucky, 98) == [lucky[1]]
+    assert pace.level([lucky, runs(changed)]) == 0
+    assert pace.compared(lucky, 0) == lucky
+
+
+def test_goals_of_builds() -> None:
+    sys.path.insert(0, str(RUN.parent))
+    try:
+        from harness.spec import Goal
+    finally:
+        sys.path.remove(str(RUN.parent))
+    goal = Goal("we", ("they",), 5, 4, {"3.14": 3, "3.11-debian": 2})
+    assert goal.target("cpython-3.11.7", False) == 5
+    assert goal.target("cpython-3.11.2-debian", False) == 2
+    assert goal.target("cpython-3.14.0-debian", False) == goal.target("cpython-3.14.0", False) == 3
+    assert goal.target("cpython-3.15.2-debian", False) is None
+    assert goal.target("cpython-3.13.5t", True) == 4
+
+
 def results_with(control: float, ours: float) -> Any:
     """Of a run in which two threads were so many times as fast as one: a loop, and we."""
     sys.path.insert(0, str(RUN.parent))
@@ -136,11 +171,17 @@ def results_with(control: float, ours: float) -> Any:
     row = replace(row, goals=(Goal("two", ("one",), free_threaded=1.4, scales=1.8),))
     values = {"two": ours, "one": 1.0, CONTROL[0]: 10.0, CONTROL[1]: 10.0 * control}
     records = [
-        {"build": "3.13t", "row": "count", "variant": "split", "contender": name, "status": "ok"}
+        {
+            "build": "cpython-3.13.5t",
+            "row": "count",
+            "variant": "split",
+            "contender": name,
+            "status": "ok",
+        }
         | {"best": value, "worst": value, "median": value, "runs": []}
         for name, value in values.items()
     ]
-    build = {"id": "3.13t", "version": "3.13.5", "free_threaded": True}
+    build = {"id": "cpython-3.13.5t", "version": "3.13.5", "free_threaded": True}
     return Results([{"started": "", "builds": [build], "rows": records}], {"count": row})
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from concx.cache import Cache
-from flight_tools import WAIT, Evil, Gate, Worker, raises, until
+from flight_tools import Evil, Gate, raises
+from queue_tools import LIMIT, Worker, wait_until
 
 
 def test_get_or_load() -> None:
@@ -65,15 +66,15 @@ def test_removed_while_it_is_loaded(how: str) -> None:
     cache: Cache[Any, Any] = Cache(10)
     gate = Gate(lambda: "old")
     leader = Worker(cache.get_or_load, "k", gate)
-    assert gate.begun.wait(WAIT)
+    assert gate.begun.wait(LIMIT)
     waiter = Worker(cache.get_or_load, "k", gate)
-    until(lambda: cache._flights.stats().joined == 1)
+    wait_until(lambda: cache._flights.stats().joined == 1)
     REMOVALS[how](cache)
     late = Gate(lambda: "new")
     late.go.set()
     assert cache.get_or_load("k", late) == "new", "who comes after the removal loads anew"
     gate.go.set()
-    assert leader.outcome() == waiter.outcome() == "old"
+    assert leader.result() == waiter.result() == "old"
     assert cache["k"] == "new"
 
 
@@ -99,13 +100,13 @@ def test_eq_that_clears_the_cache_during_a_load(monkeypatch: pytest.MonkeyPatch)
     cache: Cache[Any, Any] = Cache(10)
     gate = Gate(lambda: "old")
     leader = Worker(cache.get_or_load, Evil(), gate)
-    assert gate.begun.wait(WAIT)
+    assert gate.begun.wait(LIMIT)
     cache[Evil()] = "set"
     monkeypatch.setattr(Evil, "act", cache.clear)
     assert cache.get_or_load(Evil(), lambda key: "new") in ("set", "new")
     monkeypatch.undo()
     gate.go.set()
-    assert leader.outcome() == "old"
+    assert leader.result() == "old"
 
 
 def test_listeners_that_load() -> None:

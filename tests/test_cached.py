@@ -18,8 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cache_tools import Clock
 from concx.cache import Cache, cached
-from flight_tools import WAIT, Clock, Evil, Gate, Worker, counting, until
+from flight_tools import Evil, Gate, counting
+from queue_tools import LIMIT, Worker, wait_until
 
 
 @cached
@@ -329,8 +331,8 @@ def test_per_instance_in_slots() -> None:
 def test_per_instance_threads_share_one_cache() -> None:
     for _ in range(50):
         a, start = Own(), threading.Barrier(4)
-        workers = [Worker(lambda: (start.wait(WAIT), a.method.cache)[1]) for _ in range(4)]  # noqa: B023
-        assert len({id(w.outcome()) for w in workers}) == 1
+        workers = [Worker(lambda: (start.wait(LIMIT), a.method.cache)[1]) for _ in range(4)]  # noqa: B023
+        assert len({id(w.result()) for w in workers}) == 1
 
 
 # --- one call --------------------------------------------------------------------------------------
@@ -340,9 +342,9 @@ def test_threads_share_one_call() -> None:
     gate = Gate()
     fn = cached()(gate)
     workers = [Worker(fn, "cold") for _ in range(64)]
-    until(lambda: fn.cache._flights.stats().joined == 63)
+    wait_until(lambda: fn.cache._flights.stats().joined == 63)
     gate.go.set()
-    assert [w.outcome() for w in workers] == ["value"] * 64
+    assert [w.result() for w in workers] == ["value"] * 64
     assert gate.calls == 1
     assert fn.cache_info() == (0, 64, 128, 1)
     assert fn.cache.stats().loads == 1
@@ -353,11 +355,11 @@ def test_without_single_flight_all_call() -> None:
 
     @cached(single_flight=False)
     def fn(x: int) -> int:
-        barrier.wait(WAIT)
+        barrier.wait(LIMIT)
         return x
 
     workers = [Worker(fn, 1) for _ in range(4)]
-    assert [w.outcome() for w in workers] == [1] * 4
+    assert [w.result() for w in workers] == [1] * 4
     assert fn(1) == 1
 
 
@@ -388,11 +390,11 @@ def test_timeout() -> None:
     gate = Gate()
     fn = cached(timeout=0.001)(gate)
     leader = Worker(fn, 1)
-    assert gate.begun.wait(WAIT)
+    assert gate.begun.wait(LIMIT)
     with pytest.raises(TimeoutError):
         fn(1)
     gate.go.set()
-    assert leader.outcome() == fn(1) == "value"
+    assert leader.result() == fn(1) == "value"
 
 
 def test_invalidated_while_it_runs() -> None:
@@ -400,10 +402,10 @@ def test_invalidated_while_it_runs() -> None:
         gate = Gate()
         fn = cached()(gate)
         leader = Worker(fn, 1)
-        assert gate.begun.wait(WAIT)
+        assert gate.begun.wait(LIMIT)
         forget(fn)
         gate.go.set()
-        assert leader.outcome() == "value"
+        assert leader.result() == "value"
         assert not fn.cache_contains(1)
 
 
@@ -428,7 +430,7 @@ def test_fork_in_a_call() -> None:
     gate = Gate()
     fn = cached()(gate)
     leader = Worker(fn, 1)
-    assert gate.begun.wait(WAIT)
+    assert gate.begun.wait(LIMIT)
     pid = os.fork()
     if pid == 0:
         try:
@@ -438,7 +440,7 @@ def test_fork_in_a_call() -> None:
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     gate.go.set()
-    assert leader.outcome() == "value"
+    assert leader.result() == "value"
 
 
 def test_gc_frees_a_function_and_its_cache() -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from cache_tools import Clock
 from concx.cache import cached
-from flight_tools import WAIT, Clock, Gate, Source, alike, counting, until
+from flight_tools import Gate, Source, alike, counting
+from queue_tools import LIMIT, wait_until
 
 
 def test_refresh_after() -> None:
@@ -25,12 +27,12 @@ def test_refresh_after() -> None:
     reloading.cache_put("old", 1)
     clock.now += 10
     assert [reloading(1) for _ in range(20)] == ["old"] * 20
-    assert gate.begun.wait(WAIT)
+    assert gate.begun.wait(LIMIT)
     gate.go.set()
-    until(lambda: reloading(1) == 1)
+    wait_until(lambda: reloading(1) == 1)
     assert gate.calls == 1
     assert fn(1) == 0, "due, and the old one is served"
-    until(lambda: fn(1) == 1)
+    wait_until(lambda: fn(1) == 1)
     assert source.calls == 2
     assert fn.cache_info().misses == 1
     clock.now += 100
@@ -46,14 +48,14 @@ def test_refresh_that_fails(caplog: pytest.LogCaptureFixture) -> None:
     clock.now += 10
     with caplog.at_level(logging.WARNING, "concx.cache"):
         assert fn(1) == 0
-        until(lambda: "gone" in caplog.text)
+        wait_until(lambda: "gone" in caplog.text)
     assert "reloading" in caplog.text
-    until(lambda: fn.cache.stats().load_failures == 1)
+    wait_until(lambda: fn.cache.stats().load_failures == 1)
     assert fn(1) == 0
     assert source.calls == 2, "not before it is due again"
     source.value = 5
     clock.now += 10
-    until(lambda: fn(1) == 5)
+    wait_until(lambda: fn(1) == 5)
 
 
 def test_refresh_does_not_bring_back_what_was_removed() -> None:
@@ -62,11 +64,11 @@ def test_refresh_does_not_bring_back_what_was_removed() -> None:
     fn.cache_put("old", 1)
     clock.now += 10
     assert fn(1) == "old"
-    assert gate.begun.wait(WAIT)
+    assert gate.begun.wait(LIMIT)
     assert fn.cache_invalidate(1)
     gate.go.set()
-    until(lambda: fn.cache.stats().loads == 1)
-    until(lambda: fn.cache._flights.stats().running == 0)
+    wait_until(lambda: fn.cache.stats().loads == 1)
+    wait_until(lambda: fn.cache._flights.stats().running == 0)
     assert not fn.cache_contains(1)
 
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from cache_tools import Clock
 from concx.cache import cached
-from flight_tools import WAIT, Clock, Source, Worker, alike, until, until_async
+from flight_tools import Source, alike, until_async
+from queue_tools import LIMIT, Worker, wait_until
 
 
 def sourced(**options: Any) -> tuple[Any, Source]:
@@ -133,10 +135,10 @@ def test_two_loops_in_two_threads() -> None:
         return await asyncio.gather(*(fn(1) for _ in range(10)))
 
     loops = [Worker(asyncio.run, main()) for _ in range(2)]
-    until(lambda: fn.cache._flights.stats().joined == 19)
+    wait_until(lambda: fn.cache._flights.stats().joined == 19)
     go.set()
     for loop in loops:
-        assert loop.outcome() == [1] * 10
+        assert loop.result() == [1] * 10
     assert calls == [1]
 
 
@@ -197,7 +199,7 @@ def test_loop_closed_with_waiters() -> None:
 
     abandon()
     gc.collect()
-    until(lambda: (gc.collect(), fn.cache._flights.stats().running == 0)[1])
+    wait_until(lambda: (gc.collect(), fn.cache._flights.stats().running == 0)[1])
 
 
 def test_recursion_and_child_tasks() -> None:
@@ -267,7 +269,7 @@ def test_refresh_stale_and_negative() -> None:
         source.value = 1
         clock.now += 10
         assert await asyncio.gather(fn(1), fn(1)) == [0, 0]
-        deadline = asyncio.get_running_loop().time() + WAIT
+        deadline = asyncio.get_running_loop().time() + LIMIT
         while await fn(1) != 1:
             assert asyncio.get_running_loop().time() < deadline
         assert source.calls == 2

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from concx.cache import Result, SingleFlight, SingleFlightStats
-from flight_tools import WAIT, Evil, Gate, Worker, alike, raises, until, until_async
+from flight_tools import Evil, Gate, alike, raises, until_async
+from queue_tools import LIMIT, Worker, wait_until
 
 
 @pytest.fixture
@@ -54,21 +55,21 @@ def test_unhashable_key_and_bad_timeout(flights: SingleFlight) -> None:
 def test_threads_share_one_call(flights: SingleFlight) -> None:
     gate = Gate()
     workers = [Worker(flights.do, "cold", gate) for _ in range(64)]
-    until(lambda: flights.stats().joined == 63)
+    wait_until(lambda: flights.stats().joined == 63)
     assert flights.stats().running == 1
     gate.go.set()
-    assert [w.outcome() for w in workers] == [Result("value", True)] * 64
+    assert [w.result() for w in workers] == [Result("value", True)] * 64
     assert gate.calls == 1
 
 
 def test_exception_reaches_who_waits_and_is_not_kept(flights: SingleFlight) -> None:
     gate = Gate(lambda: raises(LookupError("gone")))
     workers = [Worker(flights.do, "k", gate) for _ in range(8)]
-    until(lambda: flights.stats().joined == 7)
+    wait_until(lambda: flights.stats().joined == 7)
     gate.go.set()
     for worker in workers:
         with pytest.raises(LookupError, match="gone"):
-            worker.outcome()
+            worker.result()
     assert gate.calls == 1
     assert flights.do("k", lambda: 1).value == 1
 
@@ -94,11 +95,11 @@ def test_exceptions_reach_who_waits_whole(flights: SingleFlight, error: Exceptio
     gate = Gate(lambda: raises(error))
     error.__cause__ = ValueError("cause")
     workers = [Worker(flights.do, "k", gate) for _ in range(3)]
-    until(lambda: flights.stats().joined == 2)
+    wait_until(lambda: flights.stats().joined == 2)
     gate.go.set()
     for worker in workers:
         with pytest.raises(type(error)) as caught:
-            worker.outcome()
+            worker.result()
         assert alike(caught.value, error)
         assert vars(caught.value) == vars(error)
         assert str(caught.value) == str(error)
@@ -109,44 +110,44 @@ def test_exceptions_reach_who_waits_whole(flights: SingleFlight, error: Exceptio
 def test_killed_leader_hands_over(flights: SingleFlight) -> None:
     gate, second = Gate(lambda: raises(SystemExit())), Gate()
     leader = Worker(flights.do, "k", gate)
-    assert gate.begun.wait(WAIT)
+    assert gate.begun.wait(LIMIT)
     workers = [Worker(flights.do, "k", second) for _ in range(5)]
-    until(lambda: flights.stats().joined == 5)
+    wait_until(lambda: flights.stats().joined == 5)
     gate.go.set()
     with pytest.raises(SystemExit):
-        leader.outcome()
-    assert second.begun.wait(WAIT)
-    until(lambda: flights.stats().joined == 9)
+        leader.result()
+    assert second.begun.wait(LIMIT)
+    wait_until(lambda: flights.stats().joined == 9)
     second.go.set()
-    assert [w.outcome().value for w in workers] == ["value"] * 5
+    assert [w.result().value for w in workers] == ["value"] * 5
     assert second.calls == 1
 
 
 def test_timeout_is_of_the_wait_alone(flights: SingleFlight) -> None:
     gate = Gate()
     leader = Worker(flights.do, "k", gate)
-    assert gate.begun.wait(WAIT)
+    assert gate.begun.wait(LIMIT)
     other = Worker(flights.do, "k", gate)
     with pytest.raises(TimeoutError, match="has not ended in time"):
         flights.do("k", gate, timeout=0.001)
     with pytest.raises(TimeoutError):
         flights.do("k", gate, timeout=0)
     gate.go.set()
-    assert leader.outcome().value == other.outcome().value == "value"
+    assert leader.result().value == other.result().value == "value"
     assert flights.do("k", lambda: 1, timeout=0).value == 1, "a call of one's own has no bound"
 
 
 def test_forget_begins_anew(flights: SingleFlight) -> None:
     gate = Gate(lambda: "old")
     leader = Worker(flights.do, "k", gate)
-    assert gate.begun.wait(WAIT)
+    assert gate.begun.wait(LIMIT)
     waiter = Worker(flights.do, "k", gate)
-    until(lambda: flights.stats().joined == 1)
+    wait_until(lambda: flights.stats().joined == 1)
     assert flights.forget("k")
     assert not flights.forget("k")
     assert flights.do("k", lambda: "new") == Result("new", False)
     gate.go.set()
-    assert leader.outcome() == waiter.outcome() == Result("old", True)
+    assert leader.result() == waiter.result() == Result("old", True)
 
 
 def test_own_key_is_called_directly(flights: SingleFlight) -> None:
@@ -163,13 +164,13 @@ def test_circle_between_threads_is_not_closed(flights: SingleFlight) -> None:
     def load(key: str, other: str, first: bool) -> str:
         calls.append(key)
         if first:
-            both.wait(WAIT)
+            both.wait(LIMIT)
             return key + flights.do(other, lambda: load(other, key, False)).value
         return key
 
     one = Worker(flights.do, "a", lambda: load("a", "b", True))
     two = Worker(flights.do, "b", lambda: load("b", "a", True))
-    values = sorted((one.outcome().value, two.outcome().value))
+    values = sorted((one.result().value, two.result().value))
     # The wait that would have closed the circle was a call; the other one got what came of it.
     assert values in (["ab", "bab"], ["aba", "ba"]), values
     assert len(calls) == 3
@@ -180,11 +181,11 @@ def test_long_circle(flights: SingleFlight) -> None:
     start = threading.Barrier(n)
 
     def load(i: int) -> int:
-        start.wait(WAIT)
+        start.wait(LIMIT)
         return 1 + int(flights.do((i + 1) % n, lambda: 0).value)
 
     workers = [Worker(flights.do, i, lambda i=i: load(i)) for i in range(n)]
-    assert sorted(w.outcome().value for w in workers) == list(range(1, n + 1))
+    assert sorted(w.result().value for w in workers) == list(range(1, n + 1))
 
 
 def test_no_thread_wakes_for_another_key() -> None:
@@ -199,7 +200,7 @@ def test_no_thread_wakes_for_another_key() -> None:
         return key
 
     def ask(first: int) -> None:
-        start.wait(WAIT)
+        start.wait(LIMIT)
         for i in range(n):
             key = (first + i) % n
             if key not in done:
@@ -207,7 +208,7 @@ def test_no_thread_wakes_for_another_key() -> None:
             assert done[key] == key
 
     for worker in [Worker(ask, i // 2 * 2) for i in range(n)]:
-        worker.outcome()
+        worker.result()
     stats = flights.stats()
     assert stats.joined > 0
     assert stats.woken <= stats.joined
@@ -217,11 +218,11 @@ def test_each_wake_is_of_its_own_call() -> None:
     flights = SingleFlight()
     gates = [Gate(lambda i=i: i) for i in range(8)]
     workers = [Worker(flights.do, i, gates[i]) for i in range(8) for _ in range(8)]
-    until(lambda: flights.stats().joined == 56)
+    wait_until(lambda: flights.stats().joined == 56)
     for i, gate in enumerate(gates):
         assert flights.stats().woken == 7 * i, "nobody wakes before"
         gate.go.set()
-        assert [w.outcome().value for w in workers[8 * i : 8 * i + 8]] == [i] * 8
+        assert [w.result().value for w in workers[8 * i : 8 * i + 8]] == [i] * 8
         assert all(w.is_alive() for w in workers[8 * i + 8 :])
     assert flights.stats() == SingleFlightStats(calls=8, joined=56, woken=56, running=0)
 
@@ -231,39 +232,39 @@ def test_eq_that_raises_leaves_nothing_hanging(
 ) -> None:
     gate = Gate()
     leader = Worker(flights.do, Evil(), gate)
-    assert gate.begun.wait(WAIT)
+    assert gate.begun.wait(LIMIT)
     monkeypatch.setattr(Evil, "act", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         flights.do(Evil(), int)
     monkeypatch.undo()
     gate.go.set()
-    assert leader.outcome().value == "value"
+    assert leader.result().value == "value"
 
 
 def test_interrupt_while_waiting_for_a_leader(flights: SingleFlight) -> None:
     gate = Gate()
     leader = Worker(flights.do, "k", gate)
-    assert gate.begun.wait(WAIT)
+    assert gate.begun.wait(LIMIT)
     main = threading.main_thread().ident
     assert main is not None
 
     def interrupt() -> None:
-        until(lambda: flights.stats().joined == 1)
+        wait_until(lambda: flights.stats().joined == 1)
         signal.pthread_kill(main, signal.SIGINT)
 
     presser = Worker(interrupt)
     with pytest.raises(KeyboardInterrupt):
         flights.do("k", gate)
-    presser.outcome()
+    presser.result()
     gate.go.set()
-    assert leader.outcome().value == "value"
+    assert leader.result().value == "value"
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_fork_in_a_call(flights: SingleFlight) -> None:
     gate = Gate()
     leader = Worker(flights.do, "k", gate)
-    assert gate.begun.wait(WAIT)
+    assert gate.begun.wait(LIMIT)
     pid = os.fork()
     if pid == 0:
         status = 1
@@ -275,7 +276,7 @@ def test_fork_in_a_call(flights: SingleFlight) -> None:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     gate.go.set()
-    assert leader.outcome().value == "value"
+    assert leader.result().value == "value"
 
     def forks() -> bool:
         pid = os.fork()
@@ -318,15 +319,15 @@ def test_two_loops_and_threads_share_one_call(flights: SingleFlight) -> None:
         return await asyncio.gather(*(flights.do_async("k", never) for _ in range(n)))
 
     leader = Worker(flights.do, "k", gate)
-    assert gate.begun.wait(WAIT)
+    assert gate.begun.wait(LIMIT)
     loops = [Worker(asyncio.run, main(5)) for _ in range(2)]
     threads = [Worker(flights.do, "k", gate) for _ in range(3)]
-    until(lambda: flights.stats().joined == 13)
+    wait_until(lambda: flights.stats().joined == 13)
     gate.go.set()
-    assert leader.outcome() == Result("value", True)
+    assert leader.result() == Result("value", True)
     for loop in loops:
-        assert loop.outcome() == [Result("value", True)] * 5
-    assert [t.outcome() for t in threads] == [Result("value", True)] * 3
+        assert loop.result() == [Result("value", True)] * 5
+    assert [t.result() for t in threads] == [Result("value", True)] * 3
     assert gate.calls == 1
 
 
@@ -341,11 +342,11 @@ def test_task_leads_threads_and_another_loop(flights: SingleFlight) -> None:
         return await flights.do_async("k", call)
 
     leader = Worker(asyncio.run, main())
-    until(lambda: flights.stats().running)
+    wait_until(lambda: flights.stats().running)
     others = [Worker(flights.do, "k", int), Worker(asyncio.run, main())]
-    until(lambda: flights.stats().joined == 2)
+    wait_until(lambda: flights.stats().joined == 2)
     go.set()
-    assert [w.outcome() for w in [leader, *others]] == [Result("of a task", True)] * 3
+    assert [w.result() for w in [leader, *others]] == [Result("of a task", True)] * 3
 
 
 STEPS = 4
@@ -416,21 +417,21 @@ def test_circle_between_tasks_and_threads(flights: SingleFlight) -> None:
     both = threading.Barrier(2)
 
     async def task() -> int:
-        both.wait(WAIT)
+        both.wait(LIMIT)
         return 1 + int((await flights.do_async("thread", direct)).value)
 
     async def direct() -> int:
         return 100
 
     def thread() -> int:
-        both.wait(WAIT)
+        both.wait(LIMIT)
         return 10 + int(flights.do("task", lambda: 100).value)
 
     async def main() -> Any:
         return await flights.do_async("task", task)
 
     one, two = Worker(asyncio.run, main()), Worker(flights.do, "thread", thread)
-    assert (one.outcome().value, two.outcome().value) in ((101, 111), (111, 110))
+    assert (one.result().value, two.result().value) in ((101, 111), (111, 110))
 
 
 def test_thread_does_not_wait_for_its_own_loop(flights: SingleFlight) -> None:
@@ -456,7 +457,7 @@ def test_thread_that_blocks_a_loop_closes_a_circle(flights: SingleFlight) -> Non
 
     def a() -> str:
         led.set()
-        assert gate.wait(WAIT)
+        assert gate.wait(LIMIT)
         return "a" + flights.do("b", lambda: "direct").value
 
     async def main() -> str:
@@ -467,16 +468,16 @@ def test_thread_that_blocks_a_loop_closes_a_circle(flights: SingleFlight) -> Non
 
         task = asyncio.create_task(flights.do_async("b", b))
         await until_async(lambda: flights.stats().running == 2)
-        opener = Worker(lambda: (until(lambda: flights.stats().joined == 1), gate.set()))
+        opener = Worker(lambda: (wait_until(lambda: flights.stats().joined == 1), gate.set()))
         value = str(flights.do("a", str).value)  # blocks the loop
-        opener.outcome()
+        opener.result()
         task.cancel()
         return value
 
     leader = Worker(flights.do, "a", a)
-    assert led.wait(WAIT)
+    assert led.wait(LIMIT)
     assert asyncio.run(main()) == "adirect"
-    assert leader.outcome().value == "adirect"
+    assert leader.result().value == "adirect"
 
 
 def test_loop_closed_with_a_leader_and_waiters(flights: SingleFlight) -> None:
@@ -496,8 +497,8 @@ def test_loop_closed_with_a_leader_and_waiters(flights: SingleFlight) -> None:
 
     abandon()
     waiter = Worker(flights.do, "k", lambda: "thread")
-    until(lambda: (gc.collect(), not waiter.is_alive())[1])
-    assert waiter.outcome().value == "thread"
+    wait_until(lambda: (gc.collect(), not waiter.is_alive())[1])
+    assert waiter.result().value == "thread"
 
 
 def test_coroutine_that_is_dropped_hands_over(flights: SingleFlight) -> None:

@@ -116,7 +116,7 @@ class Results:
         best = max if row.higher else min
         peer = best(peers, key=lambda name: float(measured[name]["best"]))
         facts = self.builds[build]
-        target = goal.target(facts["version"], facts["free_threaded"])
+        target = goal.target(build, facts["free_threaded"])
         ratio, low, high = self.ratio(row, ours, measured[peer])
         above = []
         for name, limit in goal.limits.items():

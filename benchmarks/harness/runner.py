@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import machine
+from harness import machine, pace
 from harness.spec import CONTROL, Row
 
 DISTURBED = 0.15
@@ -92,6 +92,8 @@ class Entry:
         self.status, self.reason = "ok", ""
         self.count: int | None = None
         self.runs: list[dict[str, Any]] = []
+        self.level = 0.0
+        """The pace at which the contenders of the row are compared."""
         self.profile: list[dict[str, Any]] = []
 
     def once(self, settings: Settings) -> None:
@@ -140,8 +142,12 @@ class Entry:
             self.status, self.reason = answer["status"], answer.get("reason", "")
         return answer
 
+    def values(self) -> list[float]:
+        """Of the runs that are compared."""
+        return [float(run["value"]) for run in pace.compared(self.runs, self.level)]
+
     def best(self) -> float:
-        values = [run["value"] for run in self.runs]
+        values = self.values()
         return float(max(values) if self.row.higher else min(values))
 
     def record(self) -> dict[str, Any]:
@@ -158,12 +164,13 @@ class Entry:
         if self.reason:
             entry["reason"] = self.reason
         if self.runs and self.status == "ok":
-            values = [run["value"] for run in self.runs]
+            values = self.values()
             best = self.best()
             entry |= {
                 "best": best,
                 "median": statistics.median(values),
                 "worst": min(values) if self.row.higher else max(values),
+                "compared": len(values),
                 "runs": self.runs,
             }
         if self.profile:
@@ -201,9 +208,28 @@ def run(
                 start = turn * len(group) // max(1, settings.repeat)
                 for entry in group[start:] + group[:start]:
                     entry.once(settings)
+            for build in builds:
+                settle([entry for entry in group if entry.build is build], settings)
             for entry in group:
                 print(line(entry), file=sys.stderr, flush=True)
             done(group)
+
+
+ENOUGH = 3
+"""Runs at one pace, of every contender."""
+
+
+def settle(group: list[Entry], settings: Settings) -> None:
+    """Find the pace at which the contenders of one build are compared, with as many runs again as were asked for."""
+    for turn in range(settings.repeat + 1):
+        common = pace.level([entry.runs for entry in group if entry.status == "ok"])
+        for entry in group:
+            entry.level = common
+        few = [entry for entry in group if len(entry.values()) < min(ENOUGH, settings.repeat)]
+        if not few or turn == settings.repeat or settings.quick:
+            return
+        for entry in few:
+            entry.once(settings)
 
 
 def is_controlled(row: Row, variant: str, build: Build) -> bool:
@@ -216,7 +242,7 @@ def line(entry: Entry) -> str:
     where = f"{entry.row.name}/{entry.variant:5} {entry.build.facts['id']:18} {entry.contender:19}"
     if entry.status != "ok":
         return f"{where} {entry.status}: {entry.reason}"
-    values = [run["value"] for run in entry.runs]
+    values = entry.values()
     spread = (max(values) - min(values)) / max(values) if max(values) else 0.0
     return f"{where} {entry.best():>14,.1f} {entry.row.unit:14} spread {spread:4.0%}"
 

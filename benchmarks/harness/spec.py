@@ -26,7 +26,7 @@ class Goal:
     """``ours`` is at least so many times as fast as the fastest of ``peers``.
 
     ``gil`` holds for GIL builds before 3.14 and ``free_threaded`` for free-threaded ones; ``versions`` names the
-    goal of a later GIL build. A build without a goal is measured and shown without a verdict.
+    goal of a later GIL build, or, as in "3.11-debian", of the build that Debian has optimised. A build without a goal is measured and shown without a verdict.
     """
 
     ours: str
@@ -43,13 +43,15 @@ class Goal:
     """How many times as fast as in one thread the control must be in two, in the same run, on a free-threaded
     build; otherwise the goal is void."""
 
-    def target(self, version: str, free_threaded: bool) -> float | None:
-        """The ratio asked of a build, or None where none is asked."""
+    def target(self, build: str, free_threaded: bool) -> float | None:
+        """The ratio asked of a build by its name ("cpython-3.14.0"), or None where none is asked."""
+        _, version, *vendor = build.split("-")
         minor = ".".join(version.split(".")[:2])
         if free_threaded:
             return self.free_threaded
-        if minor in self.versions:
-            return self.versions[minor]
+        for name in ("-".join((minor, *vendor)), minor):
+            if name in self.versions:
+                return self.versions[name]
         return self.gil if int(minor.split(".")[1]) < 14 else None
 
     def covers(self, variant: str) -> bool:

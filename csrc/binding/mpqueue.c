@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "binding/errors.h"
+#include "binding/payload.h"
 
 #define DOC(text) PyDoc_STR(text)
 
@@ -31,30 +32,10 @@ cxb_mpqueue_raise(MpQueueObject *self, enum cx_status status)
 
 /* --- pickling --------------------------------------------------------------------------------- */
 
-/* Whether every pickler writes the same for the object: exact built-in types, not nested deep. */
-static bool
-is_plain(PyObject *object, int depth)
-{
-    PyTypeObject *type = Py_TYPE(object);
-    if (type == &PyLong_Type || type == &PyUnicode_Type || type == &PyBytes_Type ||
-        type == &PyFloat_Type || type == &PyBool_Type || object == Py_None) {
-        return true;
-    }
-    if (type != &PyTuple_Type || depth == 0 || PyTuple_GET_SIZE(object) > 16) {
-        return false;
-    }
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(object); i++) {
-        if (!is_plain(PyTuple_GET_ITEM(object, i), depth - 1)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 PyObject *
 cxb_mpqueue_dumps(struct cxb_state *state, PyObject *object)
 {
-    PyObject *dumps = is_plain(object, 2)
+    PyObject *dumps = cxb_payload_is_plain(object, 2)
                           ? cxb_import_once(&state->pickle_dumps, "pickle", "dumps")
                           : cxb_import_once(&state->forking_dumps, "concx._shm", "dumps");
     return dumps == NULL ? NULL : PyObject_CallOneArg(dumps, object);

@@ -153,6 +153,16 @@ class Loads:
 
     # --- plain functions ---
 
+    def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What the function returns; the cache counts the call and its time."""
+        began, failed = time.monotonic(), True
+        try:
+            value = self.function(*args, **kwargs)
+            failed = False
+            return value
+        finally:
+            self.cache._loaded(time.monotonic() - began, failed)
+
     def call(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What the caller of the cached function gets where C has not found it, or found it too old."""
         found, fresh = self._found(key)
@@ -170,27 +180,18 @@ class Loads:
         found, fresh = self._found(key)
         if fresh and flight is not None:
             return self._value(found)
-        began, failed = time.monotonic(), True
         try:
-            value = self.function(*args, **kwargs)
-            failed = False
+            value = self._called(args, kwargs)
         except Exception as error:
             if (value := self._failed(key, error, flight, found)) is MISSING:
                 raise
             return value
-        finally:
-            self.cache._loaded(time.monotonic() - began, failed)
         self._keep(key, value, None, flight, found)
         return value
 
     def refresh(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the function and replace what is cached."""
-        began, failed = time.monotonic(), True
-        try:
-            value = self.function(*args, **kwargs)
-            failed = False
-        finally:
-            self.cache._loaded(time.monotonic() - began, failed)
+        value = self._called(args, kwargs)
         self.put(key, value)
         return self._out(value)
 
@@ -228,12 +229,7 @@ class Loads:
             self._not_reloaded(found, error)
 
     def _replace(self, found: Entry, key: Any, args: Any, kwargs: Any, flight: Any) -> Any:
-        began, failed = time.monotonic(), True
-        try:
-            value = self.function(*args, **kwargs)
-            failed = False
-        finally:
-            self.cache._loaded(time.monotonic() - began, failed)
+        value = self._called(args, kwargs)
         self._keep(key, value, None, flight, found)
         return value
 
@@ -247,6 +243,15 @@ class Loads:
 
 class AsyncLoads(Loads):
     """The same for a coroutine function."""
+
+    async def _called_async(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        began, failed = time.monotonic(), True
+        try:
+            value = await self.function(*args, **kwargs)
+            failed = False
+            return value
+        finally:
+            self.cache._loaded(time.monotonic() - began, failed)
 
     def call(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Awaitable[Any]:
         found, fresh = self._found(key)
@@ -268,26 +273,17 @@ class AsyncLoads(Loads):
         found, fresh = self._found(key)
         if fresh and flight is not None:
             return self._value(found)
-        began, failed = time.monotonic(), True
         try:
-            value = await self.function(*args, **kwargs)
-            failed = False
+            value = await self._called_async(args, kwargs)
         except Exception as error:
             if (value := self._failed(key, error, flight, found)) is MISSING:
                 raise
             return value
-        finally:
-            self.cache._loaded(time.monotonic() - began, failed)
         self._keep(key, value, None, flight, found)
         return value
 
     async def refresh(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        began, failed = time.monotonic(), True
-        try:
-            value = await self.function(*args, **kwargs)
-            failed = False
-        finally:
-            self.cache._loaded(time.monotonic() - began, failed)
+        value = await self._called_async(args, kwargs)
         self.put(key, value)
         return self._out(value)
 
@@ -312,11 +308,6 @@ class AsyncLoads(Loads):
     async def _replace_async(
         self, found: Entry, key: Any, args: Any, kwargs: Any, flight: Any
     ) -> Any:
-        began, failed = time.monotonic(), True
-        try:
-            value = await self.function(*args, **kwargs)
-            failed = False
-        finally:
-            self.cache._loaded(time.monotonic() - began, failed)
+        value = await self._called_async(args, kwargs)
         self._keep(key, value, None, flight, found)
         return value

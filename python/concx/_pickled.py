@@ -9,9 +9,7 @@ import io
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-__all__ = ["PROTOCOL", "dump", "dump_with"]
-
-PROTOCOL = 5
+__all__ = ["dump"]
 
 
 def dump(obj: Any) -> bytes:
@@ -21,11 +19,5 @@ def dump(obj: Any) -> bytes:
     of 3.13 closes a stream before its view is gone if another thread has dropped that.
     """
     stream = io.BytesIO()
-    ForkingPickler(stream, PROTOCOL).dump(obj)
+    ForkingPickler(stream, 5).dump(obj)
     return stream.getvalue()  # not a copy
-
-
-def dump_with(pickler: str, obj: Any) -> Any:
-    """The same by a pickler that a pool was made with: the name of a module that has ``dumps``."""
-    module = __import__(pickler, fromlist=["dumps"])
-    return module.dumps(obj)
