@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -45,6 +46,7 @@ hub_traverse(ProcHubObject *hub, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(hub));
     Py_VISIT(hub->on_log);
+    Py_VISIT(hub->late);
     for (Py_ssize_t i = 0; i < hub->count; i++) {
         Py_VISIT((PyObject *)hub->links[i]);
     }
@@ -67,6 +69,7 @@ hub_clear(ProcHubObject *hub)
         Py_DECREF((PyObject *)hub->links[--hub->count]);
     }
     Py_CLEAR(hub->on_log);
+    Py_CLEAR(hub->late);
     return 0;
 }
 
@@ -175,13 +178,8 @@ hub_bury(ProcHubObject *hub, PyObject *args)
     struct cxb_job *job = cxb_link_oldest(link);
     if (job != NULL && retry && job->retries > 0 && !job->expired) {
         job->retries--;
-        hub->pending++; /* detached below, and a new one */
         cxb_hub_detach(hub, job);
-        job->future->job = job;
-        job->prev = NULL;
-        job->next = hub->backlog.first;
-        *(job->next != NULL ? &job->next->prev : &hub->backlog.last) = job;
-        hub->backlog.first = job;
+        cxb_hub_requeue(hub, job);
         job = NULL;
     }
     else if (job != NULL) {
@@ -251,7 +249,12 @@ lie_down(ProcHubObject *hub)
         cx_shmbell_set(&hub->links[i]->link.results.shared->bell);
     }
     for (Py_ssize_t i = 0; i < hub->count; i++) {
-        if (cx_lane_waits(&hub->links[i]->link.results) && !hub->links[i]->damaged) {
+        WorkLinkObject *link = hub->links[i];
+        cx_guard_take(&hub->guard);
+        link->again = link->again || link->taking; /* who takes looks once more for us */
+        bool waits = !link->taking && !link->damaged && cx_lane_waits(&link->link.results);
+        cx_guard_release(&hub->guard);
+        if (waits) {
             return false;
         }
     }
@@ -395,10 +398,15 @@ hub_drain(ProcHubObject *hub, PyObject *object)
         return PyErr_Format(PyExc_TypeError, "drain() takes a WorkLink, got %R", object);
     }
     Py_ssize_t n = 1;
-    while (events != NULL && n > 0) {
+    while (events != NULL && (n > 0 || n == -2)) {
         n = cxb_link_drain(hub, (WorkLinkObject *)object, events);
-        if (n < 0) {
+        if (n == -1) {
             Py_CLEAR(events);
+        }
+        else if (n == -2) { /* for as long as a result takes to be read */
+            Py_BEGIN_ALLOW_THREADS
+            (void)sched_yield();
+            Py_END_ALLOW_THREADS
         }
     }
     return events;

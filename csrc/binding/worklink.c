@@ -58,7 +58,7 @@ link_clear(WorkLinkObject *self)
         if (job != NULL) {
             self->jobs[i] = NULL;
             self->inflight--;
-            job->future->job = NULL;
+            cx_store_relaxed(&job->future->job, NULL);
             cxb_job_free(job);
         }
     }

@@ -6,6 +6,7 @@ import concurrent.futures.process as _standard
 import contextlib
 import os
 import signal
+import socket
 import threading
 import weakref
 from concurrent.futures import InvalidStateError
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from concx import _core
 from concx.futures import _worker
+from concx.futures._mail import Box, Post
 from concx.futures._zygote import Zygote
 
 if TYPE_CHECKING:
@@ -83,22 +85,41 @@ def _name_of(fn: Any) -> str:
 class Member:
     """One worker: its process and its link."""
 
-    def __init__(self, process: Any, link: _core.WorkLink, pidfd: int) -> None:
+    def __init__(
+        self, process: Any, link: _core.WorkLink, pidfd: int, post: Post, box: Box
+    ) -> None:
         self.process = process
         self.link = link
         self.pidfd = pidfd
+        self.post = post
+        self.box = box
         self.killed = False  # by the pool, for its task was out of time
         self.ended = False  # the hub has told so
         self.pid: int = process.pid
+
+    def load(self, data: memoryview) -> Any:
+        """A result with lent blocks."""
+        return self.post.load(self.box, data)
+
+    def receive(self) -> None:
+        """It has sent segments."""
+        self.box.answer(self.box.receive())
 
 
 class Crew:
     """The workers of one pool. The lock of the executor is held where they are started."""
 
     def __init__(
-        self, hub: _core.ProcHub, context: Any, job: _worker.Job, most: int, spares: int
+        self,
+        hub: _core.ProcHub,
+        context: Any,
+        job: _worker.Job,
+        most: int,
+        spares: int,
+        post: Post,
     ) -> None:
         self.hub = hub
+        self.post = post
         self.context = context
         self.job = job
         self.most = most
@@ -116,26 +137,32 @@ class Crew:
     def start(self, *, active: bool = True) -> None:
         """Start one worker."""
         link = _core.WorkLink()
-        if self.forks:
-            if self.zygote is None:
-                self.zygote = Zygote(self.hub.fileno(), self.job)
-            process: Any = self.zygote.fork(link.fileno())
-            pidfd = process.sentinel
-        else:
-            process = self.context.Process(
-                target=_worker.main,
-                args=(
-                    _worker.Descriptor(link.fileno()),
-                    _worker.Descriptor(self.hub.fileno()),
-                    self.job,
-                ),
-            )
-            process.start()
-            pidfd = _pidfd_of(process)
-        member = Member(process, link, pidfd)
+        if self.forks and self.zygote is None:
+            self.zygote = Zygote(self.hub.fileno(), self.job)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            with theirs:
+                process, pidfd = self.launch(link, theirs.fileno())
+        except BaseException:
+            ours.close()
+            raise
+        member = Member(process, link, pidfd, self.post, Box(ours))
+        self.post.add(member.box)
         self.members[member.pid] = member
         self.processes[member.pid] = process
         self.hub.add(link, member, pidfd, active, self.job.max_tasks)
+
+    def launch(self, link: _core.WorkLink, mail: int) -> tuple[Any, int]:
+        """A new process, and its pidfd."""
+        if self.zygote is not None:
+            process: Any = self.zygote.fork(link.fileno(), mail)
+            return process, process.sentinel
+        ends = link.fileno(), self.hub.fileno(), mail
+        process = self.context.Process(
+            target=_worker.main, args=(*map(_worker.Descriptor, ends), self.job)
+        )
+        process.start()
+        return process, _pidfd_of(process)
 
     def fill(self) -> None:
         """Start workers up to the number that there may be."""
@@ -164,6 +191,7 @@ class Crew:
     def forget(self, member: Member) -> int | None:
         """One that has ended: its exit status."""
         process = member.process
+        self.post.remove(member.box, member.pid)
         process.join()
         code: int | None = process.exitcode
         self.members.pop(member.pid, None)

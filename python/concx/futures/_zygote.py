@@ -118,10 +118,10 @@ class Zygote:
             raise answer
         return answer, got
 
-    def fork(self, segment: int) -> Worker:
-        """A new worker over that segment."""
+    def fork(self, segment: int, mail: int) -> Worker:
+        """A new worker over that segment and that end of a socket."""
         name = f"ForkProcess-{next(process._process_counter)}"  # type: ignore[attr-defined]
-        pid, fds = self._ask("fork", name, fds=(segment,))
+        pid, fds = self._ask("fork", name, fds=(segment, mail))
         return Worker(self, pid, name, fds[0])
 
     def status(self, pid: int) -> int | None:
@@ -158,17 +158,17 @@ def _main(wire: socket.socket, other: socket.socket, bell: int, job: _worker.Job
     poll.register(wire, select.POLLIN)
     workers: dict[int, Any] = {}
 
-    def begin(segment: int) -> None:
+    def begin(segment: int, mail: int) -> None:
         wire.close()
         os.close(owner)
         signal.signal(signal.SIGINT, interrupt)
         process._parent_process = parent  # type: ignore[attr-defined]
-        _worker.main(_worker.Descriptor(segment), _worker.Descriptor(bell), job)
+        _worker.main(*map(_worker.Descriptor, (segment, bell, mail)), job)
 
     while True:
         if owner in dict(poll.poll()):
             os._exit(0)  # the workers see it for themselves
-        data, fds, _, _ = socket.recv_fds(wire, _MOST, 1)
+        data, fds, _, _ = socket.recv_fds(wire, _MOST, 2)
         if not data:
             return
         question = pickle.loads(data)
@@ -176,7 +176,7 @@ def _main(wire: socket.socket, other: socket.socket, bell: int, job: _worker.Job
             return
         try:
             if question[0] == "fork":
-                worker: Any = context.ForkProcess(target=begin, args=(fds[0],), name=question[1])
+                worker: Any = context.ForkProcess(target=begin, args=tuple(fds), name=question[1])
                 worker.start()
                 workers[worker.pid] = worker
                 pidfd = os.pidfd_open(worker.pid)
