@@ -36,6 +36,11 @@ def append(path: str, text: str) -> None:
     os.close(fd)
 
 
+def append_and_reverse(path: str, number: int, data: bytes) -> tuple[int, bytes]:
+    append(path, str(number))
+    return number, data[::-1]
+
+
 def append_and_die(path: str, text: str) -> None:
     append(path, text)
     die()

@@ -154,6 +154,20 @@ fail(ProcExecutorObject *self, FutureObject *f)
     return (PyObject *)f;
 }
 
+/* No worker could be started: the task is not to wait for ever, nor to run although submit raises. */
+static PyObject *
+take_back(FutureObject *f)
+{
+    PyObject *error = cxb_error_set_aside();
+    if (!cxb_job_withdraw(f) && PyErr_GivenExceptionMatches(error, PyExc_Exception)) {
+        Py_DECREF(error);
+        return (PyObject *)f; /* another worker has it */
+    }
+    cxb_error_put_back(error);
+    Py_DECREF((PyObject *)f);
+    return NULL;
+}
+
 static PyObject *
 submit(ProcExecutorObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
        int64_t timeout, uint32_t retries)
@@ -185,14 +199,15 @@ submit(ProcExecutorObject *self, PyObject *const *args, Py_ssize_t nargs, PyObje
     job->retries = retries;
     job->kept = retries > 0;
     f->pool = Py_NewRef((PyObject *)self->hub);
-    if (cxb_hub_submit(self->hub, job) < 0) {
+    int deserted = cxb_hub_submit(self->hub, job);
+    if (deserted < 0) {
         cxb_job_free(job);
         Py_DECREF((PyObject *)f);
         return check_open(self) < 0 ? NULL : PyErr_Format(PyExc_RuntimeError, "the pool is closed");
     }
     /* The task is there before its workers: what becomes of them, its future tells. */
-    if (grows && grow(self) < 0) {
-        Py_CLEAR(f);
+    if ((grows || deserted > 0) && grow(self) < 0) {
+        return take_back(f);
     }
     return (PyObject *)f;
 }

@@ -83,6 +83,7 @@ hub_dealloc(ProcHubObject *hub)
     }
     (void)hub_clear(hub);
     PyMem_RawFree(hub->links);
+    PyMem_RawFree(hub->seen);
     if (hub->eventfd >= 0) {
         close(hub->eventfd);
     }
@@ -95,23 +96,27 @@ hub_dealloc(ProcHubObject *hub)
 static int
 make_room(ProcHubObject *hub)
 {
-    if (hub->count == hub->room) {
-        Py_ssize_t room = hub->room == 0 ? 8 : hub->room * 2;
-        WorkLinkObject **links = PyMem_RawMalloc(sizeof(*links) * (size_t)room);
-        if (links == NULL) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        cx_guard_take(&hub->guard);
-        WorkLinkObject **old = hub->links;
-        for (Py_ssize_t i = 0; i < hub->count; i++) {
-            links[i] = old[i];
-        }
-        hub->links = links;
-        hub->room = room;
-        cx_guard_release(&hub->guard);
-        PyMem_RawFree(old);
+    cx_guard_take(&hub->guard);
+    bool full = hub->count == hub->room;
+    Py_ssize_t room = hub->room == 0 ? 8 : hub->room * 2;
+    cx_guard_release(&hub->guard);
+    if (!full) {
+        return 0;
     }
+    WorkLinkObject **links = PyMem_RawMalloc(sizeof(*links) * (size_t)room);
+    if (links == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    cx_guard_take(&hub->guard);
+    WorkLinkObject **old = hub->links;
+    for (Py_ssize_t i = 0; i < hub->count; i++) {
+        links[i] = old[i];
+    }
+    hub->links = links;
+    hub->room = room;
+    cx_guard_release(&hub->guard);
+    PyMem_RawFree(old);
     return 0;
 }
 
@@ -131,9 +136,9 @@ hub_add(ProcHubObject *hub, PyObject *args)
     WorkLinkObject *link = (WorkLinkObject *)Py_NewRef(object);
     link->tag = Py_NewRef(tag);
     link->pidfd = pidfd;
-    link->budget = most;
+    cx_store_relaxed(&link->budget, most);
     cx_guard_take(&hub->guard);
-    link->active = active;
+    cx_store_relaxed(&link->active, active != 0);
     hub->links[hub->count++] = link;
     cxb_hub_dispatch(hub, &errands);
     cx_guard_release(&hub->guard);
@@ -152,20 +157,60 @@ hub_activate(ProcHubObject *hub, PyObject *object)
         return PyErr_Format(PyExc_TypeError, "activate() takes a WorkLink, got %R", object);
     }
     cx_guard_take(&hub->guard);
-    link->active = !link->ended && !link->damaged;
+    cx_store_relaxed(&link->active, !link->ended && !link->damaged);
     cxb_hub_dispatch(hub, &errands);
     cx_guard_release(&hub->guard);
     cxb_hub_run_errands(hub, &errands);
     Py_RETURN_NONE;
 }
 
-/* bury(link, retry): forgets a worker that has ended; what it had not begun goes to the others.
- * (future, fn, expired) of the task that it had begun, or None; with `retry` that task goes to
- * another worker if it has retries left. */
+/* (future, fn, expired) of each job of a chain, which is freed; NULL with an exception. */
+static PyObject *
+tell_lost(struct cxb_job *job)
+{
+    PyObject *lost = PyList_New(0);
+    while (job != NULL) {
+        struct cxb_job *next = job->next;
+        PyObject *one = lost == NULL ? NULL
+                                     : Py_BuildValue("OOO", (PyObject *)job->future, job->fn,
+                                                     job->expired ? Py_True : Py_False);
+        if (lost != NULL && (one == NULL || PyList_Append(lost, one) < 0)) {
+            Py_CLEAR(lost);
+        }
+        Py_XDECREF(one);
+        cxb_job_free(job);
+        job = next;
+    }
+    return lost;
+}
+
+/* Under the guard: takes a link out of the table, whose reference becomes the caller's; false: it is not
+ * in it. */
+static bool
+take_link(ProcHubObject *hub, WorkLinkObject *link)
+{
+    Py_ssize_t i = 0;
+    while (i < hub->count && hub->links[i] != link) {
+        i++;
+    }
+    if (i == hub->count) {
+        return false;
+    }
+    for (; i + 1 < hub->count; i++) {
+        hub->links[i] = hub->links[i + 1];
+    }
+    hub->count--;
+    hub->seen_count = 0; /* until the next look */
+    return true;
+}
+
+/* bury(link, retry): forgets a worker that has ended; what it had not begun goes to the others.  A list
+ * with (future, fn, expired) of the task that it had begun; with `retry` that task goes to another worker if
+ * it has retries left.  More than one are lost only with a link that was damaged. */
 static PyObject *
 hub_bury(ProcHubObject *hub, PyObject *args)
 {
-    PyObject *object, *lost = Py_None;
+    PyObject *object;
     int retry;
     struct cxb_errands errands = CXB_ERRANDS_INIT;
     if (!PyArg_ParseTuple(args, "O!p:bury", hub->state->worklink_type, &object, &retry)) {
@@ -173,39 +218,14 @@ hub_bury(ProcHubObject *hub, PyObject *args)
     }
     WorkLinkObject *link = (WorkLinkObject *)object;
     cx_guard_take(&hub->guard);
-    link->active = false;
+    cx_store_relaxed(&link->active, false);
     cxb_link_revoke(hub, link, UINT32_MAX);
-    struct cxb_job *job = cxb_link_oldest(link);
-    if (job != NULL && retry && job->retries > 0 && !job->expired) {
-        job->retries--;
-        cxb_hub_detach(hub, job);
-        cxb_hub_requeue(hub, job);
-        job = NULL;
-    }
-    else if (job != NULL) {
-        cxb_hub_detach(hub, job);
-    }
-    Py_ssize_t i = 0;
-    while (i < hub->count && hub->links[i] != link) {
-        i++;
-    }
-    bool known = i < hub->count;
-    for (; known && i + 1 < hub->count; i++) {
-        hub->links[i] = hub->links[i + 1];
-    }
-    hub->count -= known;
+    struct cxb_job *jobs = cxb_link_lost(hub, link, retry != 0);
+    bool known = take_link(hub, link);
     cxb_hub_dispatch(hub, &errands);
     cx_guard_release(&hub->guard);
     cxb_hub_run_errands(hub, &errands);
-    if (job != NULL) {
-        (void)!cx_future_start(&job->future->core);
-        lost = Py_BuildValue("OOO", (PyObject *)job->future, job->fn,
-                             job->expired ? Py_True : Py_False);
-        cxb_job_free(job);
-    }
-    else {
-        Py_INCREF(lost);
-    }
+    PyObject *lost = tell_lost(jobs);
     if (known) {
         Py_CLEAR(link->tag); /* which holds the link */
         Py_DECREF((PyObject *)link);
@@ -215,12 +235,38 @@ hub_bury(ProcHubObject *hub, PyObject *args)
 
 /* --- poll -------------------------------------------------------------------------------------- */
 
+/* The links as they are now: 0, or -1 with an exception. */
+static int
+look_round(ProcHubObject *hub)
+{
+    for (;;) {
+        cx_guard_take(&hub->guard);
+        Py_ssize_t count = hub->count;
+        bool fits = count <= hub->seen_room;
+        for (Py_ssize_t i = 0; fits && i < count; i++) {
+            hub->seen[i] = hub->links[i];
+        }
+        hub->seen_count = fits ? count : 0;
+        cx_guard_release(&hub->guard);
+        if (fits) {
+            return 0;
+        }
+        PyMem_RawFree(hub->seen);
+        hub->seen = PyMem_RawMalloc(sizeof(*hub->seen) * 2 * (size_t)count);
+        hub->seen_room = hub->seen == NULL ? 0 : 2 * count;
+        if (hub->seen == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+    }
+}
+
 /* Tells of tasks that are out of time, once; *until is when the next one will be. */
 static int
 check_times(ProcHubObject *hub, PyObject *events, int64_t *until)
 {
-    for (Py_ssize_t i = 0; i < hub->count; i++) {
-        WorkLinkObject *link = hub->links[i];
+    for (Py_ssize_t i = 0; i < hub->seen_count; i++) {
+        WorkLinkObject *link = hub->seen[i];
         int64_t begun, deadline;
         cx_guard_take(&hub->guard);
         struct cxb_job *job = cxb_link_oldest(link);
@@ -245,11 +291,11 @@ check_times(ProcHubObject *hub, PyObject *events, int64_t *until)
 static bool
 lie_down(ProcHubObject *hub)
 {
-    for (Py_ssize_t i = 0; i < hub->count; i++) {
-        cx_shmbell_set(&hub->links[i]->link.results.shared->bell);
+    for (Py_ssize_t i = 0; i < hub->seen_count; i++) {
+        cx_shmbell_set(&hub->seen[i]->link.results.shared->bell);
     }
-    for (Py_ssize_t i = 0; i < hub->count; i++) {
-        WorkLinkObject *link = hub->links[i];
+    for (Py_ssize_t i = 0; i < hub->seen_count; i++) {
+        WorkLinkObject *link = hub->seen[i];
         cx_guard_take(&hub->guard);
         link->again = link->again || link->taking; /* who takes looks once more for us */
         bool waits = !link->taking && !link->damaged && cx_lane_waits(&link->link.results);
@@ -265,8 +311,8 @@ static void
 get_up(ProcHubObject *hub)
 {
     uint64_t count;
-    for (Py_ssize_t i = 0; i < hub->count; i++) {
-        cx_store_relaxed(&hub->links[i]->link.results.shared->bell, 0);
+    for (Py_ssize_t i = 0; i < hub->seen_count; i++) {
+        cx_store_relaxed(&hub->seen[i]->link.results.shared->bell, 0);
     }
     (void)!read(hub->eventfd, &count, sizeof count);
 }
@@ -275,7 +321,7 @@ get_up(ProcHubObject *hub)
 static int
 sleep_until(ProcHubObject *hub, int64_t until, PyObject *events)
 {
-    Py_ssize_t count = hub->count;
+    Py_ssize_t count = hub->seen_count;
     struct pollfd few[17], *fds = few;
     if (count + 1 > (Py_ssize_t)Py_ARRAY_LENGTH(few) &&
         (fds = PyMem_RawMalloc(sizeof(*fds) * (size_t)(count + 1))) == NULL) {
@@ -284,7 +330,7 @@ sleep_until(ProcHubObject *hub, int64_t until, PyObject *events)
     }
     fds[0] = (struct pollfd){.fd = hub->eventfd, .events = POLLIN};
     for (Py_ssize_t i = 0; i < count; i++) {
-        WorkLinkObject *link = hub->links[i];
+        WorkLinkObject *link = hub->seen[i];
         fds[i + 1] = (struct pollfd){.fd = link->ended ? -1 : link->pidfd, .events = POLLIN};
     }
     int64_t left = until == CX_FOREVER ? -1 : until - cx_now();
@@ -311,9 +357,9 @@ sleep_until(ProcHubObject *hub, int64_t until, PyObject *events)
         PyErr_SetFromErrno(PyExc_OSError);
         failed = -1;
     }
-    for (Py_ssize_t i = 0; ready > 0 && failed == 0 && i < count && i < hub->count; i++) {
+    for (Py_ssize_t i = 0; ready > 0 && failed == 0 && i < count; i++) {
         if (fds[i + 1].revents != 0) {
-            WorkLinkObject *link = hub->links[i];
+            WorkLinkObject *link = hub->seen[i];
             link->ended = true;
             failed = cxb_hub_event(events, "ended", link, Py_NewRef(Py_None));
         }
@@ -329,7 +375,7 @@ static Py_ssize_t
 work_off(ProcHubObject *hub, PyObject *events)
 {
     struct cxb_errands errands = CXB_ERRANDS_INIT;
-    Py_ssize_t n = cxb_hub_drain(hub, events);
+    Py_ssize_t n = look_round(hub) < 0 ? -1 : cxb_hub_drain(hub, events);
     cx_guard_take(&hub->guard);
     cxb_hub_dispatch(hub, &errands);
     cxb_hub_balance(hub, &errands);
@@ -341,7 +387,7 @@ work_off(ProcHubObject *hub, PyObject *events)
 static bool
 is_finished(ProcHubObject *hub)
 {
-    return cx_load_acquire(&hub->closed) != 0 && hub->pending == 0;
+    return cx_load_acquire(&hub->closed) != 0 && cxb_hub_is_done(hub);
 }
 
 static PyObject *
@@ -442,18 +488,23 @@ hub_counts(ProcHubObject *hub, PyObject *unused)
 {
     (void)unused;
     uint64_t running = 0;
-    cx_guard_take(&hub->guard);
+    bool ours = hub->generation == cx_fork_generation(); /* else the guard may be somebody's */
+    if (ours) {
+        cx_guard_take(&hub->guard);
+    }
     for (Py_ssize_t i = 0; i < hub->count; i++) {
         struct cxb_job *job = cxb_link_oldest(hub->links[i]);
         running += job != NULL &&
                    cx_lane_claim(&hub->links[i]->link.tasks, job->number, NULL) == CX_CLAIM_TAKEN;
     }
-    uint64_t counts[5] = {hub->submitted, running, hub->pending - running, hub->completed,
-                          hub->failed};
-    cx_guard_release(&hub->guard);
-    return Py_BuildValue("KKKKK", (unsigned long long)counts[0], (unsigned long long)counts[1],
-                         (unsigned long long)counts[2], (unsigned long long)counts[3],
-                         (unsigned long long)counts[4]);
+    uint64_t submitted = hub->submitted, queued = hub->pending - running;
+    if (ours) {
+        cx_guard_release(&hub->guard);
+    }
+    return Py_BuildValue("KKKKK", (unsigned long long)submitted, (unsigned long long)running,
+                         (unsigned long long)queued,
+                         (unsigned long long)cx_load_relaxed(&hub->completed),
+                         (unsigned long long)cx_load_relaxed(&hub->failed));
 }
 
 static PyObject *
@@ -491,7 +542,14 @@ static PyObject *
 hub_get_pending(ProcHubObject *hub, void *unused)
 {
     (void)unused;
-    return PyLong_FromUnsignedLongLong(hub->pending);
+    return PyBool_FromLong(!cxb_hub_is_done(hub));
+}
+
+static PyObject *
+hub_get_foreign(ProcHubObject *hub, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(hub->generation != cx_fork_generation());
 }
 
 static PyMethodDef hub_methods[] = {
@@ -523,7 +581,8 @@ static PyGetSetDef hub_getset[] = {
     {"closed", (getter)hub_get_closed, NULL, DOC("Whether close() was called."), NULL},
     {"growing", (getter)hub_get_growing, (setter)hub_set_growing,
      DOC("Whether submit() has to ask for workers if none is idle."), NULL},
-    {"pending", (getter)hub_get_pending, NULL, DOC("Jobs that are not done."), NULL},
+    {"pending", (getter)hub_get_pending, NULL, DOC("Whether jobs are not done."), NULL},
+    {"foreign", (getter)hub_get_foreign, NULL, DOC("Whether this is a forked copy."), NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -11,7 +11,8 @@
  * What to do about a worker that has ended, or a task that is out of time, is Python's to decide
  * (concx/futures/_manager.py); poll() returns such events.
  *
- * The guard protects the backlog, the table of links and the jobs in them.
+ * The guard protects the backlog, the table of links and the jobs in them, and `pending`.  It is taken
+ * before the one of a future, never inside it.
  */
 #ifndef CX_BINDING_PROCHUB_H
 #define CX_BINDING_PROCHUB_H
@@ -63,13 +64,16 @@ typedef struct WorkLink {
     struct cxb_job *jobs[CX_LANE_SLOTS]; /* by number */
     uint32_t first;                      /* no job below this number */
     uint32_t inflight;
-    int64_t budget; /* tasks that it may still be given; negative: any number */
     uint64_t completed;
-    bool active;  /* gets tasks; a spare one does not */
-    bool full;    /* in this round */
-    bool damaged; /* its segment holds what cannot be */
-    bool taking;  /* somebody takes results out; the guard's */
-    bool again;   /* meanwhile somebody else wanted to */
+    /* Written under the guard, atomically: read without it. */
+    int64_t budget; /* tasks that it may still be given; negative: any number */
+    bool active;    /* gets tasks; a spare one does not */
+    bool damaged;   /* its segment holds what cannot be */
+    bool full;      /* in this round */
+    bool taking;    /* somebody takes results out; the guard's */
+    bool again;     /* meanwhile somebody else wanted to */
+    bool accused;   /* its damage was told of; of who takes */
+    /* The manager's. */
     bool ended;   /* its pidfd has said so, and poll() has told */
 } WorkLinkObject;
 
@@ -80,8 +84,11 @@ typedef struct {
     struct cxb_jobs backlog;
     WorkLinkObject **links;
     Py_ssize_t count, room;
+    WorkLinkObject **seen; /* the manager's copy of the table; it alone takes links away */
+    Py_ssize_t seen_count, seen_room;
     uint64_t next_id, pending; /* jobs whose futures are not settled */
-    uint64_t submitted, completed, failed;
+    uint64_t submitted;
+    uint64_t completed, failed; /* atomic: whoever takes results counts */
     int eventfd;
     uint32_t woken;   /* atomic: wake() was called */
     uint32_t closed;  /* atomic: submit refuses */
@@ -98,9 +105,10 @@ typedef struct {
 struct cxb_errands {
     uint32_t *bells[16]; /* of workers that sleep */
     int count;
+    bool wake; /* the manager: a link was found damaged */
     struct cxb_job *failed;
 };
-#define CXB_ERRANDS_INIT {{NULL}, 0, NULL}
+#define CXB_ERRANDS_INIT {{NULL}, 0, false, NULL}
 
 /* procjob.c */
 
@@ -108,7 +116,8 @@ struct cxb_errands {
  * an exception. */
 struct cxb_job *cxb_job_new(FutureObject *f, PyObject *fn, PyObject *payload, uint32_t kind);
 void cxb_job_free(struct cxb_job *job);
-/* Takes the job over: 0, or -1 if the hub is closed (no exception is set; the job is the caller's). */
+/* Takes the job over: 0; 1 if no worker gets tasks, so somebody has to start one; or -1 if the hub is
+ * closed (no exception is set; the job is the caller's). */
 int cxb_hub_submit(ProcHubObject *hub, struct cxb_job *job);
 /* Under the guard: jobs of the backlog go into slots; then of busy workers into those of dry ones. */
 void cxb_hub_dispatch(ProcHubObject *hub, struct cxb_errands *errands);
@@ -119,10 +128,15 @@ void cxb_hub_run_errands(ProcHubObject *hub, struct cxb_errands *errands);
 void cxb_hub_requeue(ProcHubObject *hub, struct cxb_job *job);
 /* Under the guard: a job leaves; the caller frees it outside. */
 void cxb_hub_detach(ProcHubObject *hub, struct cxb_job *job);
+/* Without it: whether no job is left. */
+bool cxb_hub_is_done(ProcHubObject *hub);
 /* Under the guard: the job that a worker must have begun first, or NULL. */
 struct cxb_job *cxb_link_oldest(WorkLinkObject *link);
 /* Under the guard: jobs that were not begun go from a link to the front of the backlog. */
 void cxb_link_revoke(ProcHubObject *hub, WorkLinkObject *link, uint32_t most);
+/* Under the guard: the jobs that a worker which has ended had begun, chained by `next`; with `retry`
+ * those with retries left go to the front of the backlog instead. */
+struct cxb_job *cxb_link_lost(ProcHubObject *hub, WorkLinkObject *link, bool retry);
 /* Lets poll() return, or only look. */
 void cxb_hub_wake(ProcHubObject *hub);
 void cxb_hub_kick(ProcHubObject *hub);

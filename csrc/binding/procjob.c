@@ -107,6 +107,15 @@ cxb_hub_requeue(ProcHubObject *hub, struct cxb_job *job)
     prepend(&hub->backlog, job);
 }
 
+bool
+cxb_hub_is_done(ProcHubObject *hub)
+{
+    cx_guard_take(&hub->guard);
+    bool done = hub->pending == 0;
+    cx_guard_release(&hub->guard);
+    return done;
+}
+
 /* The one with the least to do. */
 static WorkLinkObject *
 choose(ProcHubObject *hub)
@@ -141,7 +150,7 @@ put(WorkLinkObject *link, struct cxb_job *job)
         cx_worklink_note(&link->link, true);
         link->jobs[AT(job->number)] = job;
         link->inflight++;
-        link->budget -= link->budget > 0;
+        cx_store_relaxed(&link->budget, link->budget - (link->budget > 0));
         job->link = link;
     }
     return status;
@@ -173,8 +182,9 @@ cxb_hub_dispatch(ProcHubObject *hub, struct cxb_errands *errands)
             link->full = true;
         }
         else if (status == CX_DAMAGED) {
-            link->damaged = true;
-            link->active = false;
+            cx_store_relaxed(&link->damaged, true);
+            cx_store_relaxed(&link->active, false);
+            errands->wake = true;
         }
         else {
             job->error = status == CX_TOO_BIG ? EMSGSIZE : link->link.tasks.area.error;
@@ -197,10 +207,30 @@ cxb_link_revoke(ProcHubObject *hub, WorkLinkObject *link, uint32_t most)
             return; /* it was begun, and so were all before it */
         }
         take_out(link, job);
-        link->budget += link->budget >= 0;
+        cx_store_relaxed(&link->budget, link->budget + (link->budget >= 0));
         prepend(&hub->backlog, job);
         most--;
     }
+}
+
+struct cxb_job *
+cxb_link_lost(ProcHubObject *hub, WorkLinkObject *link, bool retry)
+{
+    struct cxb_job *lost = NULL, *job;
+    while ((job = cxb_link_oldest(link)) != NULL) {
+        (void)!cx_future_start(&job->future->core);
+        if (retry && job->retries > 0 && !job->expired) {
+            job->retries--;
+            take_out(link, job);
+            prepend(&hub->backlog, job);
+        }
+        else {
+            cxb_hub_detach(hub, job);
+            job->next = lost;
+            lost = job;
+        }
+    }
+    return lost;
 }
 
 void
@@ -234,6 +264,9 @@ cxb_hub_run_errands(ProcHubObject *hub, struct cxb_errands *errands)
     for (int i = 0; i < errands->count; i++) {
         (void)cx_unpark_shared(errands->bells[i], 1);
     }
+    if (errands->wake) {
+        cxb_hub_wake(hub);
+    }
     while (errands->failed != NULL) {
         struct cxb_job *job = errands->failed;
         PyObject *aside = cxb_error_set_aside();
@@ -258,7 +291,7 @@ cxb_hub_submit(ProcHubObject *hub, struct cxb_job *job)
 {
     struct cxb_errands errands = CXB_ERRANDS_INIT;
     cx_guard_take(&hub->guard);
-    bool closed = cx_load_relaxed(&hub->closed) != 0;
+    bool closed = cx_load_relaxed(&hub->closed) != 0, deserted = false;
     if (!closed) {
         job->id = ++hub->next_id;
         hub->pending++;
@@ -266,10 +299,14 @@ cxb_hub_submit(ProcHubObject *hub, struct cxb_job *job)
         cx_store_relaxed(&job->future->job, job);
         append(&hub->backlog, job);
         cxb_hub_dispatch(hub, &errands);
+        deserted = hub->backlog.first != NULL;
+        for (Py_ssize_t i = 0; i < hub->count && deserted; i++) {
+            deserted = !hub->links[i]->active;
+        }
     }
     cx_guard_release(&hub->guard);
     cxb_hub_run_errands(hub, &errands);
-    return closed ? -1 : 0;
+    return closed ? -1 : deserted;
 }
 
 void
@@ -321,11 +358,14 @@ cxb_job_withdraw(FutureObject *f)
     }
     cx_guard_take(&hub->guard);
     struct cxb_job *job = f->job;
-    bool back =
-        job == NULL || job->link == NULL || cx_lane_revoke(&job->link->link.tasks, job->number);
+    /* A task that is tried again was begun, wherever it waits now. */
+    bool back = job == NULL ||
+                (cx_future_state(&f->core) != CX_RUNNING &&
+                 (job->link == NULL || cx_lane_revoke(&job->link->link.tasks, job->number)));
     if (back && job != NULL) {
-        if (job->link != NULL) {
-            job->link->budget += job->link->budget >= 0;
+        WorkLinkObject *link = job->link;
+        if (link != NULL) {
+            cx_store_relaxed(&link->budget, link->budget + (link->budget >= 0));
         }
         cxb_hub_detach(hub, job);
     }
@@ -395,6 +435,9 @@ hub_queued(ProcHubObject *hub, PyObject *unused)
     PyObject *futures = PyList_New(0);
     struct cxb_job **found = NULL;
     Py_ssize_t n = 0, room = 0;
+    if (hub->generation != cx_fork_generation()) {
+        return futures; /* the guard may have been somebody's at the fork */
+    }
     cx_guard_take(&hub->guard);
     room = (Py_ssize_t)hub->pending;
     found = PyMem_RawMalloc(sizeof(*found) * (size_t)(room + 1));

@@ -22,6 +22,8 @@ finished(ProcHubObject *hub, WorkLinkObject *link, uint64_t id)
     cx_guard_take(&hub->guard);
     struct cxb_job *job = cxb_link_oldest(link);
     if (job != NULL && job->id == id) {
+        /* Nobody cancels what was run, though its result is still to be read. */
+        (void)!cx_future_start(&job->future->core);
         cxb_hub_detach(hub, job);
         link->completed++;
     }
@@ -124,11 +126,11 @@ take_result(ProcHubObject *hub, WorkLinkObject *link, const struct cx_lane_messa
     if (m->kind == CXB_RESULT_MAIL) {
         return take_mail(link);
     }
+    if (m->kind < CXB_RESULT_VALUE || m->kind > CXB_RESULT_UNREACHABLE) {
+        return 1;
+    }
     struct cxb_job *job = finished(hub, link, m->id);
-    if (job == NULL || m->kind < CXB_RESULT_VALUE || m->kind > CXB_RESULT_UNREACHABLE) {
-        if (job != NULL) {
-            cxb_job_free(job);
-        }
+    if (job == NULL) {
         return 1;
     }
     if (m->kind == CXB_RESULT_UNREACHABLE) {
@@ -155,6 +157,21 @@ take_result(ProcHubObject *hub, WorkLinkObject *link, const struct cx_lane_messa
     }
     cxb_job_free(job);
     return failed;
+}
+
+/* Tells once of a link that holds what cannot be: 0 or -1. */
+static int
+accuse(ProcHubObject *hub, WorkLinkObject *link, PyObject *events)
+{
+    if (link->accused) {
+        return 0;
+    }
+    link->accused = true;
+    cx_guard_take(&hub->guard);
+    cx_store_relaxed(&link->damaged, true);
+    cx_store_relaxed(&link->active, false);
+    cx_guard_release(&hub->guard);
+    return cxb_hub_event(events, "damaged", link, Py_NewRef(Py_None));
 }
 
 bool
@@ -189,6 +206,9 @@ cxb_link_take(ProcHubObject *hub, WorkLinkObject *link, PyObject *events)
 {
     struct cx_lane *lane = &link->link.results;
     struct cx_lane_message m;
+    if (cx_load_relaxed(&link->damaged)) {
+        return accuse(hub, link, events);
+    }
     enum cx_status status = cx_lane_take(lane, &m);
     if (status == CX_EMPTY) {
         return 0;
@@ -198,9 +218,7 @@ cxb_link_take(ProcHubObject *hub, WorkLinkObject *link, PyObject *events)
         return -1;
     }
     if (failed > 0) {
-        link->damaged = true;
-        link->active = false;
-        return cxb_hub_event(events, "damaged", link, Py_NewRef(Py_None)) < 0 ? -1 : 0;
+        return accuse(hub, link, events);
     }
     cx_lane_pass(lane);
     return 1;
@@ -217,7 +235,7 @@ cxb_link_drain(ProcHubObject *hub, WorkLinkObject *link, PyObject *events)
     if (!mine) {
         return -2;
     }
-    while (n < AT_ONCE && !link->damaged && (more = cxb_link_take(hub, link, events)) > 0) {
+    while (n < AT_ONCE && (more = cxb_link_take(hub, link, events)) > 0) {
         n++;
     }
     cx_guard_take(&hub->guard);
@@ -264,10 +282,8 @@ Py_ssize_t
 cxb_hub_drain(ProcHubObject *hub, PyObject *events)
 {
     Py_ssize_t all = 0;
-    for (Py_ssize_t i = 0; i < hub->count; i++) {
-        WorkLinkObject *link = (WorkLinkObject *)Py_NewRef((PyObject *)hub->links[i]);
-        Py_ssize_t n = cxb_link_drain(hub, link, events);
-        Py_DECREF((PyObject *)link);
+    for (Py_ssize_t i = 0; i < hub->seen_count; i++) {
+        Py_ssize_t n = cxb_link_drain(hub, hub->seen[i], events);
         if (n == -1) {
             return -1;
         }

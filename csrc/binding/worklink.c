@@ -107,31 +107,18 @@ link_get_state(WorkLinkObject *self, void *unused)
 }
 
 static PyObject *
-link_get_completed(WorkLinkObject *self, void *unused)
-{
-    (void)unused;
-    return PyLong_FromUnsignedLongLong(self->completed);
-}
-
-static PyObject *
-link_get_inflight(WorkLinkObject *self, void *unused)
-{
-    (void)unused;
-    return PyLong_FromUnsignedLong(self->inflight);
-}
-
-static PyObject *
 link_get_active(WorkLinkObject *self, void *unused)
 {
     (void)unused;
-    return PyBool_FromLong(self->active);
+    return PyBool_FromLong(cx_load_relaxed(&self->active));
 }
 
 static PyObject *
 link_get_budget(WorkLinkObject *self, void *unused)
 {
     (void)unused;
-    return self->budget < 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(self->budget);
+    int64_t budget = cx_load_relaxed(&self->budget);
+    return budget < 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(budget);
 }
 
 static PyMethodDef link_methods[] = {
@@ -145,8 +132,6 @@ static PyMethodDef link_methods[] = {
 static PyGetSetDef link_getset[] = {
     {"state", (getter)link_get_state, NULL,
      DOC("0 starting, 1 ready, 2 has left, 3 its initializer has failed."), NULL},
-    {"completed", (getter)link_get_completed, NULL, DOC("Tasks whose results have come."), NULL},
-    {"inflight", (getter)link_get_inflight, NULL, DOC("Tasks that it was given."), NULL},
     {"active", (getter)link_get_active, NULL, DOC("Whether it is given tasks."), NULL},
     {"budget", (getter)link_get_budget, NULL, DOC("Tasks it may still be given, or None."), NULL},
     {NULL, NULL, NULL, NULL, NULL},

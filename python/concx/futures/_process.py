@@ -33,6 +33,8 @@ _std: Any = _standard  # more of it is used than is typed
 _T = TypeVar("_T")
 
 _ON_DEATH = ("break", "replace")
+_TERMINATE, _KILL = "terminate", "kill"
+_FOREIGN = "this is a forked copy of a process pool: its workers belong to the other process"
 
 
 class _CallQueue:
@@ -220,7 +222,6 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
         self._broken = False
         self._shutdown_thread = False
         self._shutdown_lock = threading.Lock()
-        self._force: list[bool] = []  # not empty: workers were terminated on purpose
         self._executor_manager_thread: Any = None
         self._hub = _core.ProcHub(_handle)
         self._hub.growing = True
@@ -239,12 +240,21 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
         self._processes: Any = self._crew.processes
         self._attach(self._hub, _base.Future, dump, fallback, self._post.dump)
 
+    @property
+    def _force_shutting_down(self) -> bool:
+        """The standard name; its tests assign it."""
+        return self._crew.forced
+
+    @_force_shutting_down.setter
+    def _force_shutting_down(self, value: bool) -> None:
+        self._crew.forced = value
+
     # --- what the core calls --------------------------------------------------------------------
 
     def _grow(self) -> None:
         """Workers for a task that is about to come: no worker is idle."""
         with self._shutdown_lock:
-            if self._hub.closed or self._shutdown_thread:
+            if self._hub.closed or self._shutdown_thread or self._crew.forced:
                 return
             crew = self._crew
             if self._executor_manager_thread is None:
@@ -268,9 +278,7 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
             raise RuntimeError("cannot schedule new futures after shutdown")
         if _std._global_shutdown:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-        raise RuntimeError(
-            "this is a forked copy of a process pool: its workers belong to the other process"
-        )
+        raise RuntimeError(_FOREIGN)
 
     def _unpicklable(self, future: Any, error: BaseException) -> None:
         """The outcome of a task that could not be pickled."""
@@ -358,6 +366,9 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
         cancel_futures : bool, default False
             Cancel the tasks that have not begun.
         """
+        if self._hub.foreign:  # a forked copy: the lock may be held for ever, nothing is to be ended
+            self._shutdown_thread = True
+            return
         with self._shutdown_lock:
             self._shutdown_thread = True
             manager = self._executor_manager_thread
@@ -371,22 +382,28 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
         self._call_queue = None
         self._processes = None
 
-    def _end_workers(self, how: str) -> None:
-        self._force.append(True)
-        processes = list((self._processes or {}).values())
+    def _force_shutdown(self, operation: str) -> None:
+        """What `terminate_workers` and `kill_workers` do; the standard name, which its tests call."""
+        if operation not in (_TERMINATE, _KILL):
+            raise ValueError(f"'operation' must be 'terminate' or 'kill', got {operation!r}")
+        if self._hub.foreign:
+            raise RuntimeError(_FOREIGN)
+        with self._shutdown_lock:  # from now on no worker is started, who would not be found here
+            self._crew.forced = True
+            processes = list((self._processes or {}).values())
         self.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             with contextlib.suppress(ProcessLookupError, ValueError):
                 if process.is_alive():
-                    getattr(process, how)()
+                    getattr(process, operation)()
 
     def terminate_workers(self) -> None:
         """Send SIGTERM to all workers; running tasks fail and the pool is at its end."""
-        self._end_workers("terminate")
+        self._force_shutdown(operation=_TERMINATE)
 
     def kill_workers(self) -> None:
         """Send SIGKILL to all workers; running tasks fail and the pool is at its end."""
-        self._end_workers("kill")
+        self._force_shutdown(operation=_KILL)
 
     def stats(self) -> ProcessPoolStats:
         """What the pool has counted since it was made."""

@@ -14,13 +14,29 @@ import signal
 import socket
 import threading
 from multiprocessing import connection, context, process
+from time import monotonic, sleep
 from typing import Any
 
 from concx.futures import _worker
 
-__all__ = ["Worker", "Zygote"]
+__all__ = ["Worker", "Zygote", "bury"]
 
 _MOST = 1 << 16
+_LATE = 1.0
+
+
+def bury(process: Any) -> int | None:
+    """The exit status of a child of `multiprocessing` that ends; waits for it.
+
+    Whoever starts a process buries others that have ended, too, and ``join()`` of a thread that comes
+    second returns before the first one has noted the status. Nothing tells of that.
+    """
+    process.join()
+    until = monotonic() + _LATE
+    while process.exitcode is None and monotonic() < until:
+        sleep(0.001)
+    code: int | None = process.exitcode  # None: it was not multiprocessing that took the status
+    return code
 
 
 class Worker:
@@ -34,6 +50,7 @@ class Worker:
         self.sentinel = sentinel
         self._zygote = zygote
         self._exitcode: int | None = None
+        self._asking = threading.Lock()
 
     def __repr__(self) -> str:
         code = self.exitcode
@@ -43,12 +60,8 @@ class Worker:
     @property
     def exitcode(self) -> int | None:
         """None while it runs; the negative number of the signal that ended it."""
-        if self._exitcode is None and self._has_ended(0):
-            self._exitcode = self._zygote.status(self.pid)
+        self.join(0)
         return self._exitcode
-
-    def _has_ended(self, timeout: float | None) -> bool:
-        return self.sentinel < 0 or bool(connection.wait([self.sentinel], timeout))
 
     def is_alive(self) -> bool:
         """Whether it runs."""
@@ -56,8 +69,10 @@ class Worker:
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until it has ended."""
-        if self._exitcode is None and self._has_ended(timeout):
-            self._exitcode = self._zygote.status(self.pid)
+        if self._exitcode is None and connection.wait([self.sentinel], timeout):
+            with self._asking:  # it is told once
+                if self._exitcode is None:
+                    self._exitcode = self._zygote.status(self.pid)
 
     def terminate(self) -> None:
         """Send it SIGTERM."""
@@ -68,17 +83,11 @@ class Worker:
         self._send(signal.SIGKILL)
 
     def _send(self, number: signal.Signals) -> None:
-        if self.sentinel >= 0:
-            try:
-                signal.pidfd_send_signal(self.sentinel, number)
-            except ProcessLookupError:
-                pass
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.sentinel, number)
 
-    def close(self) -> None:
-        """Give its descriptor back; it has ended."""
-        fd, self.sentinel = self.sentinel, -1
-        if fd >= 0:
-            os.close(fd)
+    def __del__(self, close: Any = os.close) -> None:
+        close(self.sentinel)  # not before: any thread may wait for it
 
 
 class Zygote:
@@ -105,6 +114,8 @@ class Zygote:
             theirs.close()
 
     def _ask(self, *question: Any, fds: tuple[int, ...] = ()) -> tuple[Any, list[int]]:
+        if os.getpid() != self._pid:
+            raise RuntimeError("the workers of this pool belong to the process that forked this one")
         with self._lock:
             try:
                 socket.send_fds(self._wire, [pickle.dumps(question)], fds)
@@ -137,8 +148,8 @@ class Zygote:
             # Not by hanging up alone: a process that was forked meanwhile holds the wire, too.
             with self._lock, self._wire, contextlib.suppress(OSError):
                 self._wire.send(pickle.dumps(("quit",)))
-            self._process.join()
-            self._process.close()
+            if bury(self._process) is not None:
+                self._process.close()
 
 
 def _main(wire: socket.socket, other: socket.socket, bell: int, job: _worker.Job) -> None:
