@@ -8,6 +8,7 @@ OURS = "concx.ProcessPoolExecutor"
 STANDARD = "futures.ProcessPoolExecutor"
 POOL = "multiprocessing.Pool"
 LOKY = "loky"
+SHARED = "concx.ProcessPoolExecutor/shared_empty"
 
 ROWS = [
     Row(
@@ -40,5 +41,32 @@ ROWS = [
         unit="tasks/s",
         goals=(Goal(OURS, (STANDARD,), 5, 5),),
         why="The pickle is copied into shared pages that stay warm, and read there.",
+    ),
+    Row(
+        "process-array-64m",
+        "pool of processes, a NumPy argument of 64 MB",
+        "process-arrays",
+        (OURS, STANDARD, POOL, LOKY),
+        unit="tasks/s",
+        goals=(Goal(OURS, (STANDARD,), 15, 15),),
+        why="One copy into memory that both processes see and whose pages are warm.",
+    ),
+    Row(
+        "process-echo-64m",
+        "pool of processes, a NumPy argument of 64 MB that comes back",
+        "process-echoes",
+        (OURS, STANDARD, POOL, LOKY),
+        unit="tasks/s",
+        goals=(Goal(OURS, (STANDARD,), 15, 15),),
+        why="One copy on either way.",
+    ),
+    Row(
+        "process-shared",
+        "pool of processes, an argument of 64 MB in shared_empty, against no argument",
+        "process-shared",
+        (SHARED, OURS),
+        unit="tasks/s",
+        goals=(Goal(SHARED, (OURS,), 0.5, 0.5),),
+        why="Its place crosses; its segment did once.",
     ),
 ]

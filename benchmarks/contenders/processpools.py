@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from contenders import Contender
 
 
@@ -14,6 +16,10 @@ def ours() -> Contender:
     return Contender(
         "concx.ProcessPoolExecutor", None, lambda n: ProcessPoolExecutor(n, mp_context=context)
     )
+
+
+def shared() -> Contender:
+    return replace(ours(), name="concx.ProcessPoolExecutor/shared_empty", style="shared_empty")
 
 
 def standard() -> Contender:

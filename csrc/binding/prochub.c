@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "binding/prochub.h"
+#include "binding/procresult.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -287,36 +287,6 @@ check_times(ProcHubObject *hub, PyObject *events, int64_t *until)
     return 0;
 }
 
-/* Says that the pool sleeps: true unless there is something to be done after all. */
-static bool
-lie_down(ProcHubObject *hub)
-{
-    for (Py_ssize_t i = 0; i < hub->seen_count; i++) {
-        cx_shmbell_set(&hub->seen[i]->link.results.shared->bell);
-    }
-    for (Py_ssize_t i = 0; i < hub->seen_count; i++) {
-        WorkLinkObject *link = hub->seen[i];
-        cx_guard_take(&hub->guard);
-        link->again = link->again || link->taking; /* who takes looks once more for us */
-        bool waits = !link->taking && !link->damaged && cx_lane_waits(&link->link.results);
-        cx_guard_release(&hub->guard);
-        if (waits) {
-            return false;
-        }
-    }
-    return cx_load_acquire(&hub->woken) == 0;
-}
-
-static void
-get_up(ProcHubObject *hub)
-{
-    uint64_t count;
-    for (Py_ssize_t i = 0; i < hub->seen_count; i++) {
-        cx_store_relaxed(&hub->seen[i]->link.results.shared->bell, 0);
-    }
-    (void)!read(hub->eventfd, &count, sizeof count);
-}
-
 /* Sleeps, then tells of workers that have ended: 0, or -1 with an exception. */
 static int
 sleep_until(ProcHubObject *hub, int64_t until, PyObject *events)
@@ -339,7 +309,7 @@ sleep_until(ProcHubObject *hub, int64_t until, PyObject *events)
         wait = (struct timespec){left / CX_SECOND, left % CX_SECOND};
     }
     int ready, error;
-    if (lie_down(hub)) {
+    if (cxb_hub_lie_down(hub)) {
         Py_BEGIN_ALLOW_THREADS
         ready = ppoll(fds, (nfds_t)count + 1, until == CX_FOREVER ? NULL : &wait, NULL);
         error = errno;
@@ -350,7 +320,7 @@ sleep_until(ProcHubObject *hub, int64_t until, PyObject *events)
         ready = ppoll(fds, (nfds_t)count + 1, &wait, NULL);
         error = errno;
     }
-    get_up(hub);
+    cxb_hub_get_up(hub);
     int failed = 0;
     if (ready < 0 && error != EINTR) {
         errno = error;

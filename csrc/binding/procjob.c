@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "binding/prochub.h"
+#include "binding/procresult.h"
 
 #include <errno.h>
 #include <unistd.h>

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* What comes back from the workers. */
+#include "binding/procresult.h"
+
+#include <unistd.h>
+
 #include "binding/payload.h"
-#include "binding/prochub.h"
 
 #define AT_ONCE 256 /* results of one link, before the others' turn */
 
@@ -290,4 +293,35 @@ cxb_hub_drain(ProcHubObject *hub, PyObject *events)
         all += n > 0 ? n : 0;
     }
     return take_late(hub, events) < 0 ? -1 : all;
+}
+
+/* --- sleep ------------------------------------------------------------------------------------ */
+
+bool
+cxb_hub_lie_down(ProcHubObject *hub)
+{
+    for (Py_ssize_t i = 0; i < hub->seen_count; i++) {
+        cx_shmbell_set(&hub->seen[i]->link.results.shared->bell);
+    }
+    for (Py_ssize_t i = 0; i < hub->seen_count; i++) {
+        WorkLinkObject *link = hub->seen[i];
+        cx_guard_take(&hub->guard);
+        link->again = link->again || link->taking; /* who takes looks once more for us */
+        bool waits = !link->taking && !link->damaged && cx_lane_waits(&link->link.results);
+        cx_guard_release(&hub->guard);
+        if (waits) {
+            return false;
+        }
+    }
+    return cx_load_acquire(&hub->woken) == 0;
+}
+
+void
+cxb_hub_get_up(ProcHubObject *hub)
+{
+    uint64_t count;
+    for (Py_ssize_t i = 0; i < hub->seen_count; i++) {
+        cx_store_relaxed(&hub->seen[i]->link.results.shared->bell, 0);
+    }
+    (void)!read(hub->eventfd, &count, sizeof count);
 }

@@ -6,7 +6,7 @@
  * has looked says so (the fences of [L1] and [L2]) before it looks once more. */
 #include "binding/block.h"
 
-#include "binding/prochub.h"
+#include "binding/procresult.h"
 #include "core/clock.h"
 
 #define LOOK (CX_SECOND / 10000) /* as long as two wakes of a sleeping processor take */
