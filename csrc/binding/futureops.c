@@ -233,7 +233,8 @@ cxb_future_await(FutureObject *f, PyObject *timeout)
         cxb_task_help(f);
         return 0;
     }
-    if (cxb_future_has_job(f) && limit.block && (!limit.timeout.given || limit.timeout.ns > SHORT)) {
+    if (cxb_future_has_job(f) && limit.block &&
+        (!limit.timeout.given || limit.timeout.ns > SHORT)) {
         cxb_job_look(f);
     }
     while (!cx_future_done(&f->core)) {

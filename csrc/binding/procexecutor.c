@@ -75,8 +75,8 @@ static PyObject *
 dump(ProcExecutorObject *self, PyObject *task, bool plain)
 {
     PyObject *bytes = self->dump != Py_None ? PyObject_CallOneArg(self->dump, task)
-                      : plain ? cxb_payload_dump(self->state, task, true)
-                              : PyObject_CallOneArg(self->post, task);
+                      : plain               ? cxb_payload_dump(self->state, task, true)
+                                            : PyObject_CallOneArg(self->post, task);
     if (bytes != NULL || self->fallback == Py_None || !PyErr_ExceptionMatches(PyExc_Exception)) {
         return bytes;
     }

@@ -420,8 +420,8 @@ hub_drain(ProcHubObject *hub, PyObject *object)
             Py_CLEAR(events);
         }
         else if (n == -2) { /* for as long as a result takes to be read */
-            Py_BEGIN_ALLOW_THREADS
-            (void)sched_yield();
+            Py_BEGIN_ALLOW_THREADS(void)
+            sched_yield();
             Py_END_ALLOW_THREADS
         }
     }

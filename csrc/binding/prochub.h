@@ -21,15 +21,15 @@
 #include "core/worklink.h"
 
 enum cxb_task_kind { CXB_TASK_CALL = 1, CXB_TASK_NAMED }; /* (fn, *args); (names, fn, *args) */
-#define CXB_TASK_TIMED 1 /* flag: the worker says when it begins */
-#define CXB_TASK_KEPT 2  /* flag: what it lent stays lent, for another try */
-#define CXB_PARCEL 4     /* flag, of results too: it lent blocks (concx/futures/_mail.py) */
+#define CXB_TASK_TIMED 1                                  /* flag: the worker says when it begins */
+#define CXB_TASK_KEPT 2 /* flag: what it lent stays lent, for another try */
+#define CXB_PARCEL 4    /* flag, of results too: it lent blocks (concx/futures/_mail.py) */
 
 enum cxb_result_kind {
     CXB_RESULT_VALUE = 1,
     CXB_RESULT_NONE,
-    CXB_RESULT_ERROR,      /* a pickled exception */
-    CXB_RESULT_UNREADABLE, /* likewise: the task could not be unpickled */
+    CXB_RESULT_ERROR,       /* a pickled exception */
+    CXB_RESULT_UNREADABLE,  /* likewise: the task could not be unpickled */
     CXB_RESULT_UNREACHABLE, /* the worker has not got the memory that the task lies in */
     CXB_RESULT_LOG,         /* a pickled log record; of no task */
     CXB_RESULT_MAIL         /* the worker has sent something beside the lane; of no task */
@@ -74,7 +74,7 @@ typedef struct WorkLink {
     bool again;     /* meanwhile somebody else wanted to */
     bool accused;   /* its damage was told of; of who takes */
     /* The manager's. */
-    bool ended;   /* its pidfd has said so, and poll() has told */
+    bool ended; /* its pidfd has said so, and poll() has told */
 } WorkLinkObject;
 
 typedef struct {

@@ -359,9 +359,9 @@ cxb_job_withdraw(FutureObject *f)
     cx_guard_take(&hub->guard);
     struct cxb_job *job = f->job;
     /* A task that is tried again was begun, wherever it waits now. */
-    bool back = job == NULL ||
-                (cx_future_state(&f->core) != CX_RUNNING &&
-                 (job->link == NULL || cx_lane_revoke(&job->link->link.tasks, job->number)));
+    bool back =
+        job == NULL || (cx_future_state(&f->core) != CX_RUNNING &&
+                        (job->link == NULL || cx_lane_revoke(&job->link->link.tasks, job->number)));
     if (back && job != NULL) {
         WorkLinkObject *link = job->link;
         if (link != NULL) {

@@ -119,8 +119,7 @@ cxb_job_look(FutureObject *f)
     uint64_t id;
     uint32_t at;
     bool found;
-    WorkLinkObject *link =
-        hub->generation != cx_fork_generation() ? NULL : begin(hub, f, &id, &at);
+    WorkLinkObject *link = hub->generation != cx_fork_generation() ? NULL : begin(hub, f, &id, &at);
     if (link == NULL) {
         return;
     }

@@ -226,8 +226,8 @@ send_value(ProcWorkerObject *self, uint64_t id, PyObject *payload)
         PyObject_GetBuffer(bytes, &view, PyBUF_SIMPLE) < 0) {
         return send_error(self, id, CXB_RESULT_ERROR);
     }
-    struct cx_lane_message m = {view.buf, (uint64_t)view.len, id,
-                                parcel != NULL ? CXB_PARCEL : 0, CXB_RESULT_VALUE};
+    struct cx_lane_message m = {view.buf, (uint64_t)view.len, id, parcel != NULL ? CXB_PARCEL : 0,
+                                CXB_RESULT_VALUE};
     enum cx_status status = send(self, &m);
     PyBuffer_Release(&view);
     if (parcel != NULL && (status == CX_OSERROR || status == CX_TOO_BIG)) {

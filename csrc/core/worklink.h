@@ -64,9 +64,9 @@ struct cx_lane_shared {
 };
 
 struct cx_worklink_shared {
-    uint32_t owner; /* of the pool; core/shm.h */
-    uint32_t stop;  /* leave when no task is there */
-    uint32_t state; /* enum cx_work_state */
+    uint32_t owner;              /* of the pool; core/shm.h */
+    uint32_t stop;               /* leave when no task is there */
+    uint32_t state;              /* enum cx_work_state */
     uint32_t pool_at, worker_at; /* the processor that each was on lately, plus one */
     struct cx_lane_shared tasks CX_ALIGNED, results CX_ALIGNED;
 };

@@ -207,9 +207,7 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
                 f"'on_worker_death' must be 'break' or 'replace', got {on_worker_death!r}"
             )
         if views not in _payload.VIEWS:
-            raise ValueError(
-                f"'views' must be one of {', '.join(_payload.VIEWS)}, got {views!r}"
-            )
+            raise ValueError(f"'views' must be one of {', '.join(_payload.VIEWS)}, got {views!r}")
         limit = _count("arena_bytes", arena_bytes, 0) or 0
         self._post = _mail.Post(limit, views)
         dump, fallback = _picklers(pickler, self._post)
@@ -366,7 +364,9 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
         cancel_futures : bool, default False
             Cancel the tasks that have not begun.
         """
-        if self._hub.foreign:  # a forked copy: the lock may be held for ever, nothing is to be ended
+        if (
+            self._hub.foreign
+        ):  # a forked copy: the lock may be held for ever, nothing is to be ended
             self._shutdown_thread = True
             return
         with self._shutdown_lock:

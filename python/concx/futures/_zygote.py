@@ -115,7 +115,9 @@ class Zygote:
 
     def _ask(self, *question: Any, fds: tuple[int, ...] = ()) -> tuple[Any, list[int]]:
         if os.getpid() != self._pid:
-            raise RuntimeError("the workers of this pool belong to the process that forked this one")
+            raise RuntimeError(
+                "the workers of this pool belong to the process that forked this one"
+            )
         with self._lock:
             try:
                 socket.send_fds(self._wire, [pickle.dumps(question)], fds)
