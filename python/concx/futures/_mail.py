@@ -8,6 +8,7 @@ back and goes again with its data inside.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import select
 import socket
@@ -68,8 +69,7 @@ class Box:
                 if not self._post(_SEGMENT + key, (segment.fileno(),)):
                     passed = False
                     continue
-                gone = self._gone
-                self._sent[key] = ref(segment, lambda _, key=key, gone=gone: gone.append(key))
+                self._sent[key] = ref(segment, functools.partial(_note, self._gone, key))
         return passed
 
     def forget(self, segments: Iterable[_shm.Segment]) -> None:
@@ -79,7 +79,7 @@ class Box:
 
     def receive(self) -> list[bool]:
         """Read what is there; whether each segment that came could be taken."""
-        took = []
+        took: list[bool] = []
         while True:
             try:
                 text, fds, _, _ = socket.recv_fds(self.end, 64, 1)
@@ -103,6 +103,10 @@ class Box:
     def close(self) -> None:
         """The other process has ended."""
         self.end.close()
+
+
+def _note(gone: list[bytes], key: bytes, _: object) -> None:
+    gone.append(key)
 
 
 class Letter:

@@ -176,7 +176,8 @@ def _main(wire: socket.socket, other: socket.socket, bell: int, job: _worker.Job
         os.close(owner)
         signal.signal(signal.SIGINT, interrupt)
         process._parent_process = parent  # type: ignore[attr-defined]
-        _worker.main(*map(_worker.Descriptor, (segment, bell, mail)), job)
+        of = _worker.Descriptor
+        _worker.main(of(segment), of(bell), of(mail), job)
 
     while True:
         if owner in dict(poll.poll()):
