@@ -8,6 +8,7 @@ import os
 import pickle
 import resource
 import signal
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -476,3 +477,31 @@ def test_views_survive_the_death_of_their_worker(make: MakePool) -> None:
         pool.submit(do.die).result(LIMIT)
     assert pool.submit(do.echo, numpy.zeros(BIG)).result(LIMIT).sum() == 0
     assert back.sum() == BIG * (BIG - 1) // 2
+
+
+# --- a thread in result() takes its own result
+
+
+def test_who_looks_for_a_result_misses_no_death_and_no_time_out(make: MakePool) -> None:
+    pool = make(1, on_worker_death="replace")
+    for _ in range(8):
+        for i in range(30):
+            assert pool.submit(abs, -i).result(LIMIT) == i
+        with pytest.raises(WorkerDied):
+            pool.submit(do.die).result(LIMIT)
+        assert pool.submit(do.echo, None).result(LIMIT) is None
+        with pytest.raises(TimeoutError):
+            pool.submit_with(do.stop, timeout=0.05).result(LIMIT)
+
+
+def test_callbacks_are_the_pools(make: MakePool) -> None:
+    """A callback may want a lock that the thread in result() holds."""
+    pool = make(1)
+    seen: list[int] = []
+    for i in range(50):
+        future = pool.submit(abs, -i)
+        future.add_done_callback(lambda _: seen.append(threading.get_ident()))
+        assert future.result(LIMIT) == i
+    wait_until(lambda: len(seen) == 50)
+    # One that was done before it had a callback calls it at once.
+    assert set(seen) <= {pool._executor_manager_thread.ident, threading.get_ident()}

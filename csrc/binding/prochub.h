@@ -24,6 +24,7 @@ enum cxb_task_kind { CXB_TASK_CALL = 1, CXB_TASK_NAMED }; /* (fn, *args); (names
 #define CXB_TASK_TIMED 1                                  /* flag: the worker says when it begins */
 #define CXB_TASK_KEPT 2 /* flag: what it lent stays lent, for another try */
 #define CXB_PARCEL 4    /* flag, of results too: it lent blocks (concx/futures/_mail.py) */
+#define CXB_PLAIN 8     /* flag, of results: reading it runs no Python code */
 
 enum cxb_result_kind {
     CXB_RESULT_VALUE = 1,

@@ -200,8 +200,9 @@ bool
 cxb_result_is_of(WorkLinkObject *link, uint64_t id)
 {
     struct cx_lane_message m;
-    return cx_lane_peek(&link->link.results, &m) && m.id == id && m.kind >= CXB_RESULT_VALUE &&
-           m.kind <= CXB_RESULT_ERROR;
+    return cx_lane_peek(&link->link.results, &m) && m.id == id &&
+           (m.kind == CXB_RESULT_NONE ||
+            (m.kind == CXB_RESULT_VALUE && (m.flags & CXB_PLAIN) != 0));
 }
 
 int

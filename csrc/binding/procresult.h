@@ -19,7 +19,8 @@ CX_NODISCARD bool cxb_link_claim(WorkLinkObject *link);
 bool cxb_link_release(WorkLinkObject *link);
 /* Between them: the next one; 1, 0 if there is none, -1 with an exception. */
 int cxb_link_take(ProcHubObject *hub, WorkLinkObject *link, PyObject *events);
-/* Likewise: whether the next one is the outcome of that task. */
+/* Likewise: whether the next one is the outcome of that task, and reading it runs no Python code: a
+ * signal handler's exception would be taken for the task's. */
 bool cxb_result_is_of(WorkLinkObject *link, uint64_t id);
 /* Events that a thread met which is not the manager's. */
 void cxb_hub_tell(ProcHubObject *hub, PyObject *events);

@@ -17,7 +17,10 @@
 static bool
 is_plain(FutureObject *f)
 {
-    return f->core.callbacks == NULL && f->core.observers == NULL;
+    cx_guard_take(&f->core.guard);
+    bool plain = f->core.callbacks == NULL && f->core.observers == NULL;
+    cx_guard_release(&f->core.guard);
+    return plain;
 }
 
 /* Whether it was worth it lately; if it was not, sometimes. */
@@ -94,6 +97,7 @@ take(ProcHubObject *hub, WorkLinkObject *link, FutureObject *f, uint64_t id)
     PyObject *aside = cxb_error_set_aside();
     PyObject *events = PyList_New(0);
     bool mine = false;
+    PyErr_Clear(); /* without memory for a list the manager does it */
     if (events != NULL) {
         cx_guard_take(&hub->guard);
         mine = !link->damaged && is_plain(f) && cxb_link_claim(link);

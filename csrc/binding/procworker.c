@@ -30,6 +30,7 @@ typedef struct {
     int64_t looked; /* for the owner */
     unsigned long long most, done;
     unsigned long long most_rss; /* bytes; 0: any */
+    bool plain;                  /* the result that is on its way */
     uint32_t luck, passes; /* of look(): how often lately a task came, how often it was not tried */
 } ProcWorkerObject;
 
@@ -226,7 +227,10 @@ send_value(ProcWorkerObject *self, uint64_t id, PyObject *payload)
         PyObject_GetBuffer(bytes, &view, PyBUF_SIMPLE) < 0) {
         return send_error(self, id, CXB_RESULT_ERROR);
     }
-    struct cx_lane_message m = {view.buf, (uint64_t)view.len, id, parcel != NULL ? CXB_PARCEL : 0,
+    struct cx_lane_message m = {view.buf, (uint64_t)view.len, id,
+                                parcel != NULL ? CXB_PARCEL
+                                : self->plain  ? CXB_PLAIN
+                                               : 0,
                                 CXB_RESULT_VALUE};
     enum cx_status status = send(self, &m);
     PyBuffer_Release(&view);
@@ -277,7 +281,8 @@ load_task(ProcWorkerObject *self, const struct cx_lane_message *m)
 static PyObject *
 dump_result(ProcWorkerObject *self, PyObject *result)
 {
-    if (self->desk == NULL || cxb_payload_is_plain(result, 2)) {
+    self->plain = cxb_payload_is_plain(result, 2);
+    if (self->desk == NULL || self->plain) {
         return cxb_payload_dump(self->state, result, true);
     }
     return PyObject_CallMethod(self->desk, "dump", "(O)", result);

@@ -379,7 +379,7 @@ cx_lane_peek(struct cx_lane *lane, struct cx_lane_message *m)
     if (!cx_lane_waits(lane)) {
         return false;
     }
-    *m = (struct cx_lane_message){.kind = slot->kind, .id = slot->id};
+    *m = (struct cx_lane_message){.kind = slot->kind, .id = slot->id, .flags = slot->flags};
     return true;
 }
 

@@ -125,7 +125,7 @@ enum cx_claim cx_lane_claim(struct cx_lane *lane, uint32_t number, int64_t *begu
 /* Takes the oldest that was not revoked; its bytes are valid until cx_lane_pass: CX_OK, CX_EMPTY,
  * CX_OSERROR (lane->area.error), CX_DAMAGED. */
 enum cx_status cx_lane_take(struct cx_lane *lane, struct cx_lane_message *m);
-/* Shows kind and id of what would be taken, and leaves it; false: nothing, or damaged. */
+/* Shows kind, id and flags of what would be taken, and leaves it; false: nothing, or damaged. */
 CX_NODISCARD bool cx_lane_peek(struct cx_lane *lane, struct cx_lane_message *m);
 /* What was taken is not looked at any more; wakes a producer that waits for room. */
 void cx_lane_pass(struct cx_lane *lane);
