@@ -9,6 +9,7 @@ STANDARD = "futures.ProcessPoolExecutor"
 POOL = "multiprocessing.Pool"
 OUR_POOL = "concx.multiprocessing.Pool"
 LOKY = "loky"
+SHARED = "concx.ProcessPoolExecutor/shared_empty"
 
 ROWS = [
     Row(
@@ -60,5 +61,32 @@ ROWS = [
         unit="tasks/s",
         goals=(Goal(f"{OURS}, 25 tasks per worker", (f"{OURS}, spawned",), 1 / 1.5, 1 / 1.5),),
         why="The successor imports while the worker still works.",
+    ),
+    Row(
+        "process-array-64m",
+        "pool of processes, a NumPy argument of 64 MB",
+        "process-arrays",
+        (OURS, STANDARD, POOL, LOKY),
+        unit="tasks/s",
+        goals=(Goal(OURS, (STANDARD,), 15, 15),),
+        why="One copy into memory that both processes see and whose pages are warm.",
+    ),
+    Row(
+        "process-echo-64m",
+        "pool of processes, a NumPy argument of 64 MB that comes back",
+        "process-echoes",
+        (OURS, STANDARD, POOL, LOKY),
+        unit="tasks/s",
+        goals=(Goal(OURS, (STANDARD,), 15, 15),),
+        why="One copy on either way.",
+    ),
+    Row(
+        "process-shared",
+        "pool of processes, an argument of 64 MB in shared_empty, against no argument",
+        "process-shared",
+        (SHARED, OURS),
+        unit="tasks/s",
+        goals=(Goal(SHARED, (OURS,), 0.5, 0.5),),
+        why="Its place crosses; its segment did once.",
     ),
 ]

@@ -119,6 +119,7 @@ WHERE = {
     "async_lru.alru_cache": "cachedcalls:alru",
     "a coroutine": "cachedcalls:coroutine",
     "concx.ProcessPoolExecutor": "processpools:ours",
+    "concx.ProcessPoolExecutor/shared_empty": "processpools:shared",
     "futures.ProcessPoolExecutor": "processpools:standard",
     "concx.ProcessPoolExecutor, warm spare": "processpools:spare",
     "concx.ProcessPoolExecutor, start of a worker": "processpools:start",

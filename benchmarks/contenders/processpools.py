@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from contenders import Contender
@@ -16,6 +17,10 @@ def ours() -> Contender:
     return Contender(
         "concx.ProcessPoolExecutor", None, lambda n: ProcessPoolExecutor(n, mp_context=context)
     )
+
+
+def shared() -> Contender:
+    return replace(ours(), name="concx.ProcessPoolExecutor/shared_empty", style="shared_empty")
 
 
 def standard() -> Contender:

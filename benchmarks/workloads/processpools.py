@@ -70,6 +70,47 @@ def arguments(pool: Any, style: str, n: int) -> None:
             raise Disqualified("the argument came back with another length")
 
 
+def first(array: Any) -> int:
+    return int(array[0])
+
+
+MB64 = 64 << 20
+
+
+def arrays(pool: Any, style: str, n: int) -> None:
+    import numpy
+
+    submit, result = submitter(pool, style)
+    array = numpy.full(MB64 // 8, 7)
+    for _ in repeat(None, n):
+        if result(submit(first, array)) != 7:
+            raise Disqualified("the argument came with other numbers")
+
+
+def echoes(pool: Any, style: str, n: int) -> None:
+    import numpy
+
+    submit, result = submitter(pool, style)
+    array = numpy.full(MB64 // 8, 7)
+    for _ in repeat(None, n):
+        back = result(submit(echo, array))
+    if n and not (back == array).all():
+        raise Disqualified("the array came back changed")
+
+
+def shared(pool: Any, style: str, n: int) -> None:
+    if style != "shared_empty":
+        round_trips(pool, style, n)
+        return
+    from concx.shm import shared_empty
+
+    array = shared_empty(MB64 // 8, int)
+    array[0] = 7
+    for _ in repeat(None, n):
+        if pool.submit(first, array).result() != 7:
+            raise Disqualified("the argument came with other numbers")
+
+
 def close(pool: Any, style: str) -> None:
     if style == "pool":
         pool.close()
@@ -81,8 +122,9 @@ def close(pool: Any, style: str) -> None:
 class Tasks:
     """A number of tasks for two processes."""
 
-    def __init__(self, work: Callable[[Any, str, int], None]) -> None:
+    def __init__(self, work: Callable[[Any, str, int], None], warm: int = 200) -> None:
         self.work = work
+        self.warm = warm
 
     def check(self, case: Case) -> None:
         style = case.contender.style
@@ -99,7 +141,7 @@ class Tasks:
         style = case.contender.style
         pool = case.contender.make(WORKERS)
         try:
-            self.work(pool, style, 200)
+            self.work(pool, style, self.warm)
             meter = Meter()
             meter.start()
             self.work(pool, style, n)
@@ -201,4 +243,7 @@ WORKLOADS: dict[str, Workload] = {
     "process-arguments": Tasks(arguments),
     "process-recovery": Recovery(),
     "process-recycling": Recycling(),
+    "process-arrays": Tasks(arrays, 3),
+    "process-echoes": Tasks(echoes, 3),
+    "process-shared": Tasks(shared),
 }

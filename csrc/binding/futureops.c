@@ -2,10 +2,12 @@
 #include "binding/block.h"
 #include "binding/taskqueue.h"
 
+#define SHORT 1000000 /* ns: time-outs that leave no time to look */
+
 PyObject *
 cxb_future_state_name(FutureObject *f)
 {
-    (void)(cx_load_relaxed(&f->job) != NULL && cxb_job_begun(f));
+    (void)(cxb_future_has_job(f) && cxb_job_begun(f));
     static const char *const names[] = {
         "PENDING", "RUNNING", "CANCELLED", "CANCELLED_AND_NOTIFIED", "FINISHED", "FINISHED"};
     return PyUnicode_InternFromString(names[cx_future_state(&f->core)]);
@@ -231,6 +233,10 @@ cxb_future_await(FutureObject *f, PyObject *timeout)
         cxb_worker_here((TaskQueueObject *)f->pool) != NULL && cx_future_start(&f->core)) {
         cxb_task_help(f);
         return 0;
+    }
+    if (cxb_future_has_job(f) && limit.block &&
+        (!limit.timeout.given || limit.timeout.ns > SHORT)) {
+        cxb_job_look(f);
     }
     while (!cx_future_done(&f->core)) {
         enum cxb_wait how = CXB_TIMED_OUT;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "binding/prochub.h"
+#include "binding/procresult.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -45,6 +46,7 @@ hub_traverse(ProcHubObject *hub, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(hub));
     Py_VISIT(hub->on_log);
+    Py_VISIT(hub->late);
     for (Py_ssize_t i = 0; i < hub->count; i++) {
         Py_VISIT((PyObject *)hub->links[i]);
     }
@@ -67,6 +69,7 @@ hub_clear(ProcHubObject *hub)
         Py_DECREF((PyObject *)hub->links[--hub->count]);
     }
     Py_CLEAR(hub->on_log);
+    Py_CLEAR(hub->late);
     return 0;
 }
 
@@ -284,32 +287,6 @@ check_times(ProcHubObject *hub, PyObject *events, int64_t *until)
     return 0;
 }
 
-/* Says that the pool sleeps: true unless there is something to be done after all. */
-static bool
-lie_down(ProcHubObject *hub)
-{
-    for (Py_ssize_t i = 0; i < hub->seen_count; i++) {
-        cx_shmbell_set(&hub->seen[i]->link.results.shared->bell);
-    }
-    for (Py_ssize_t i = 0; i < hub->seen_count; i++) {
-        if (cx_lane_waits(&hub->seen[i]->link.results) &&
-            !cx_load_relaxed(&hub->seen[i]->damaged)) {
-            return false;
-        }
-    }
-    return cx_load_acquire(&hub->woken) == 0;
-}
-
-static void
-get_up(ProcHubObject *hub)
-{
-    uint64_t count;
-    for (Py_ssize_t i = 0; i < hub->seen_count; i++) {
-        cx_store_relaxed(&hub->seen[i]->link.results.shared->bell, 0);
-    }
-    (void)!read(hub->eventfd, &count, sizeof count);
-}
-
 /* Sleeps, then tells of workers that have ended: 0, or -1 with an exception. */
 static int
 sleep_until(ProcHubObject *hub, int64_t until, PyObject *events)
@@ -332,7 +309,7 @@ sleep_until(ProcHubObject *hub, int64_t until, PyObject *events)
         wait = (struct timespec){left / CX_SECOND, left % CX_SECOND};
     }
     int ready, error;
-    if (lie_down(hub)) {
+    if (cxb_hub_lie_down(hub)) {
         Py_BEGIN_ALLOW_THREADS
         ready = ppoll(fds, (nfds_t)count + 1, until == CX_FOREVER ? NULL : &wait, NULL);
         error = errno;
@@ -343,7 +320,7 @@ sleep_until(ProcHubObject *hub, int64_t until, PyObject *events)
         ready = ppoll(fds, (nfds_t)count + 1, &wait, NULL);
         error = errno;
     }
-    get_up(hub);
+    cxb_hub_get_up(hub);
     int failed = 0;
     if (ready < 0 && error != EINTR) {
         errno = error;
@@ -439,10 +416,15 @@ hub_drain(ProcHubObject *hub, PyObject *object)
         return PyErr_Format(PyExc_TypeError, "drain() takes a WorkLink, got %R", object);
     }
     Py_ssize_t n = 1;
-    while (events != NULL && n > 0) {
+    while (events != NULL && (n > 0 || n == -2)) {
         n = cxb_link_drain(hub, (WorkLinkObject *)object, events);
-        if (n < 0) {
+        if (n == -1) {
             Py_CLEAR(events);
+        }
+        else if (n == -2) { /* for as long as a result takes to be read */
+            Py_BEGIN_ALLOW_THREADS(void)
+            sched_yield();
+            Py_END_ALLOW_THREADS
         }
     }
     return events;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "binding/prochub.h"
+#include "binding/procresult.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -18,10 +18,13 @@ cxb_job_new(FutureObject *f, PyObject *fn, PyObject *payload, uint32_t kind)
         PyErr_NoMemory();
         return NULL;
     }
-    if (PyObject_GetBuffer(payload, &job->payload, PyBUF_SIMPLE) < 0) {
+    PyObject *data = payload, *letter = NULL;
+    if ((PyTuple_CheckExact(payload) && !PyArg_ParseTuple(payload, "OO", &data, &letter)) ||
+        PyObject_GetBuffer(data, &job->payload, PyBUF_SIMPLE) < 0) {
         PyMem_RawFree(job);
         return NULL;
     }
+    job->letter = Py_XNewRef(letter);
     job->future = (FutureObject *)Py_NewRef((PyObject *)f);
     job->fn = Py_NewRef(fn);
     job->kind = kind;
@@ -32,6 +35,7 @@ void
 cxb_job_free(struct cxb_job *job)
 {
     PyBuffer_Release(&job->payload);
+    Py_XDECREF(job->letter);
     Py_DECREF(job->fn);
     Py_DECREF((PyObject *)job->future);
     PyMem_RawFree(job);
@@ -97,6 +101,14 @@ cxb_hub_detach(ProcHubObject *hub, struct cxb_job *job)
     hub->pending--;
 }
 
+void
+cxb_hub_requeue(ProcHubObject *hub, struct cxb_job *job)
+{
+    hub->pending++;
+    cx_store_relaxed(&job->future->job, job);
+    prepend(&hub->backlog, job);
+}
+
 bool
 cxb_hub_is_done(ProcHubObject *hub)
 {
@@ -129,12 +141,15 @@ put(WorkLinkObject *link, struct cxb_job *job)
                                 .length = (uint64_t)job->payload.len,
                                 .id = job->id,
                                 .kind = job->kind,
-                                .flags = job->timeout != 0 ? CXB_TASK_TIMED : 0};
+                                .flags = (job->timeout != 0 ? CXB_TASK_TIMED : 0) |
+                                         (job->letter != NULL ? CXB_PARCEL : 0) |
+                                         (job->kept ? CXB_TASK_KEPT : 0)};
     if (link->jobs[AT(lane->at)] != NULL) {
         return CX_FULL; /* done, but its result was not taken yet */
     }
     enum cx_status status = cx_lane_put(lane, &m, &job->number);
     if (status == CX_OK) {
+        cx_worklink_note(&link->link, true);
         link->jobs[AT(job->number)] = job;
         link->inflight++;
         cx_store_relaxed(&link->budget, link->budget - (link->budget > 0));
@@ -291,12 +306,20 @@ cxb_hub_submit(ProcHubObject *hub, struct cxb_job *job)
 }
 
 void
-cxb_hub_wake(ProcHubObject *hub)
+cxb_hub_kick(ProcHubObject *hub)
 {
     uint64_t one = 1;
     if (hub->generation == cx_fork_generation()) {
-        cx_store_release(&hub->woken, 1);
         (void)!write(hub->eventfd, &one, sizeof one);
+    }
+}
+
+void
+cxb_hub_wake(ProcHubObject *hub)
+{
+    if (hub->generation == cx_fork_generation()) {
+        cx_store_release(&hub->woken, 1);
+        cxb_hub_kick(hub);
     }
 }
 

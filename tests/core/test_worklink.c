@@ -89,6 +89,10 @@ test_bell(void)
     CHECK_EQ(put(&worker.results, "x", 1, 1, &n), CX_OK);
     CHECK(cx_lane_answers(&worker.results));
     CHECK(!cx_lane_answers(&worker.results)); /* once */
+    CHECK(!cx_lane_is_watched(&worker.results));
+    cx_store_relaxed(&pool.results.shared->watched, 1);
+    CHECK(cx_lane_is_watched(&worker.results));
+    cx_store_relaxed(&pool.results.shared->watched, 0);
     end();
 }
 

@@ -6,6 +6,7 @@ import concurrent.futures.process as _standard
 import contextlib
 import os
 import signal
+import socket
 import threading
 import weakref
 from concurrent.futures import InvalidStateError
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from concx import _core
 from concx.futures import _worker
+from concx.futures._mail import Box, Post
 from concx.futures._zygote import Zygote, bury
 
 if TYPE_CHECKING:
@@ -92,22 +94,41 @@ def _name_of(fn: Any) -> str:
 class Member:
     """One worker: its process and its link."""
 
-    def __init__(self, process: Any, pidfd: int, link: _core.WorkLink) -> None:
+    def __init__(
+        self, process: Any, pidfd: int, link: _core.WorkLink, post: Post, box: Box
+    ) -> None:
         self.process = process
         self.pidfd = pidfd
         self.link = link
+        self.post = post
+        self.box = box
         self.killed = False  # by the pool, for its task was out of time
         self.ended = False  # the hub has told so
         self.pid: int = process.pid
+
+    def load(self, data: memoryview) -> Any:
+        """A result with lent blocks."""
+        return self.post.load(self.box, data)
+
+    def receive(self) -> None:
+        """It has sent segments."""
+        self.box.answer(self.box.receive())
 
 
 class Crew:
     """The workers of one pool. The lock of the executor is held where they are started."""
 
     def __init__(
-        self, hub: _core.ProcHub, context: Any, job: _worker.Job, most: int, spares: int
+        self,
+        hub: _core.ProcHub,
+        context: Any,
+        job: _worker.Job,
+        most: int,
+        spares: int,
+        post: Post,
     ) -> None:
         self.hub = hub
+        self.post = post
         self.context = context
         self.job = job
         self.most = most
@@ -129,7 +150,17 @@ class Crew:
     def start(self, *, active: bool = True) -> None:
         """Start one worker."""
         link = _core.WorkLink()
-        member = Member(*_spawn_worker(self, link.fileno()), link)
+        if self.forks and self.zygote is None:
+            self.zygote = Zygote(self.hub.fileno(), self.job)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            with theirs:
+                process, pidfd = _spawn_worker(self, link.fileno(), theirs.fileno())
+        except BaseException:
+            ours.close()
+            raise
+        member = Member(process, pidfd, link, self.post, Box(ours))
+        self.post.add(member.box)
         self.members[member.pid] = member
         self.processes[member.pid] = member.process
         self.hub.add(link, member, member.pidfd, active, self.job.max_tasks)
@@ -166,6 +197,7 @@ class Crew:
 
     def forget(self, member: Member) -> int | None:
         """One that has ended: its exit status."""
+        self.post.remove(member.box, member.pid)
         code = bury(member.process)
         self.members.pop(member.pid, None)
         self.processes.pop(member.pid, None)
@@ -180,14 +212,12 @@ class Crew:
             zygote.close()
 
 
-def _spawn_worker(crew: Crew, segment: int) -> tuple[Any, int]:
-    """A new process that works over that segment, and its pidfd."""
-    if crew.forks:
-        if crew.zygote is None:
-            crew.zygote = Zygote(crew.hub.fileno(), crew.job)
-        worker = crew.zygote.fork(segment)
+def _spawn_worker(crew: Crew, segment: int, mail: int) -> tuple[Any, int]:
+    """A new process that works over that segment and that end of a socket, and its pidfd."""
+    if crew.zygote is not None:
+        worker = crew.zygote.fork(segment, mail)
         return worker, worker.sentinel
-    ends = _worker.Descriptor(segment), _worker.Descriptor(crew.hub.fileno())
+    ends = map(_worker.Descriptor, (segment, crew.hub.fileno(), mail))
     process = crew.new_process(target=_worker.main, args=(*ends, crew.job))
     process.start()
     try:

@@ -19,8 +19,8 @@ from time import monotonic
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from concx import _core
-from concx.futures import _base, _pool, _worker
+from concx import _core, _payload
+from concx.futures import _base, _mail, _pool, _worker
 from concx.futures._manager import Crew, Manager, WorkerDied
 
 if TYPE_CHECKING:
@@ -96,26 +96,26 @@ def _count(name: str, value: int | None, least: int) -> int | None:
     return value
 
 
-def _picklers(pickler: Any) -> tuple[Any, Any]:
+def _picklers(pickler: Any, post: _mail.Post) -> tuple[Any, Any]:
     """What pickles tasks, and what pickles those that could not be; None: the core's own, nothing."""
     if pickler == "pickle":
         return None, None
     if pickler == "auto":
-        return None, _second_try
+        return None, functools.partial(_second_try, post)
     module = importlib.import_module(pickler) if isinstance(pickler, str) else pickler
     if not callable(getattr(module, "dumps", None)):
         raise TypeError(f"'pickler' must be a module with 'dumps', or its name, got {pickler!r}")
     return module.dumps, None
 
 
-def _second_try(task: Any, error: BaseException) -> Any:
+def _second_try(post: _mail.Post, task: Any, error: BaseException) -> Any:
     """A task that the standard pickler has refused, by cloudpickle if that is installed."""
     try:
         cloudpickle = importlib.import_module("cloudpickle")
     except ImportError:
         raise error from None
     try:
-        return cloudpickle.dumps(task)
+        return post.dump(task, cloudpickle.Pickler)
     except Exception:
         raise error from None
 
@@ -148,6 +148,13 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
     pickler : {"auto", "pickle"}, name of a module, or module, default "auto"
         What pickles tasks: the standard pickler and, if that fails, cloudpickle if it is installed;
         the standard pickler alone; or ``dumps`` of a module.
+    views : {"own", "private", "readonly", "copy"}, default "own"
+        What NumPy arrays and other buffers of 16 KiB and more are made of where they arrive, in workers and here. They
+        cross in shared memory, and what arrives is that memory: "own", the receiver's alone, writable, for as long
+        as it likes; "private", its pages copied when they are written, which is also what tasks with `retries` get
+        under "own"; "readonly". Or "copy": ordinary memory.
+    arena_bytes : int, default 2**30
+        How much of such memory each process may have lent at once; what is more crosses by copies.
 
     Notes
     -----
@@ -173,6 +180,8 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
         max_rss: int | None = None,
         forward_logs: bool = False,
         pickler: Any = "auto",
+        views: str = "own",
+        arena_bytes: int = _mail.ARENA_BYTES,
     ) -> None:
         _std._check_system_limits()
         if max_workers is None:
@@ -197,7 +206,11 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
             raise ValueError(
                 f"'on_worker_death' must be 'break' or 'replace', got {on_worker_death!r}"
             )
-        dump, fallback = _picklers(pickler)
+        if views not in _payload.VIEWS:
+            raise ValueError(f"'views' must be one of {', '.join(_payload.VIEWS)}, got {views!r}")
+        limit = _count("arena_bytes", arena_bytes, 0) or 0
+        self._post = _mail.Post(limit, views)
+        dump, fallback = _picklers(pickler, self._post)
         self._max_workers = max_workers
         self._mp_context = mp_context
         self._initializer = initializer
@@ -217,11 +230,13 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
             max_tasks_per_child,
             _count("max_rss", max_rss, 1),
             bool(forward_logs),
+            limit,
+            views,
         )
         spares = _count("warm_spares", warm_spares, 0) or 0
-        self._crew = Crew(self._hub, mp_context, job, max_workers, spares)
+        self._crew = Crew(self._hub, mp_context, job, max_workers, spares, self._post)
         self._processes: Any = self._crew.processes
-        self._attach(self._hub, _base.Future, dump, fallback)
+        self._attach(self._hub, _base.Future, dump, fallback, self._post.dump)
 
     @property
     def _force_shutting_down(self) -> bool:

@@ -12,6 +12,7 @@ from multiprocessing import reduction
 from typing import Any
 
 from concx import _core, _pickled
+from concx.futures import _mail
 
 _std: Any = _standard  # more of it is used than is typed
 
@@ -45,6 +46,8 @@ class Job:
     max_tasks: int | None
     max_rss: int | None
     forward_logs: bool
+    arena_bytes: int
+    views: str
     failure: Callable[..., Any] | None = None  # instead of `_failure`
     title: str = "Process"  # in the names of workers
     daemon: bool = False
@@ -84,7 +87,7 @@ def _failure(error: BaseException, *result: Any) -> Any:
         return _pickled.dump(_std._ExceptionWithTraceback(second, second.__traceback__))
 
 
-def main(segment: Descriptor, bell: Descriptor, job: Job) -> None:
+def main(segment: Descriptor, bell: Descriptor, mail: Descriptor, job: Job) -> None:
     """Be a worker until the pool says to stop."""
     worker = _core.ProcWorker(
         segment.detach(),
@@ -92,6 +95,9 @@ def main(segment: Descriptor, bell: Descriptor, job: Job) -> None:
         job.failure or _failure,
         job.max_tasks or 0,
         job.max_rss or 0,
+    )
+    worker.desk = _mail.Desk(
+        _mail.socket_of(mail.detach()), job.arena_bytes, job.views, worker.ring
     )
     if job.forward_logs:
         logging.getLogger().handlers[:] = [_Forward(worker)]

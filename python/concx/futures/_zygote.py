@@ -133,11 +133,11 @@ class Zygote:
                 del answer  # or it would hold this frame, and its traceback the pool
         return answer, got
 
-    def fork(self, segment: int) -> Worker:
-        """A new worker over that segment."""
+    def fork(self, segment: int, mail: int) -> Worker:
+        """A new worker over that segment and that end of a socket."""
         number = next(process._process_counter)  # type: ignore[attr-defined]
         name = f"Fork{self._job.title}-{number}"
-        pid, fds = self._ask("fork", name, fds=(segment,))
+        pid, fds = self._ask("fork", name, fds=(segment, mail))
         if not fds:  # no room for its pidfd here; nobody else waits for it, so the pid is its own
             os.kill(pid, signal.SIGKILL)
             self.status(pid)
@@ -178,17 +178,18 @@ def _main(wire: socket.socket, other: socket.socket, bell: int, job: _worker.Job
     poll.register(wire, select.POLLIN)
     workers: dict[int, Any] = {}
 
-    def begin(segment: int) -> None:
+    def begin(segment: int, mail: int) -> None:
         wire.close()
         os.close(owner)
         signal.signal(signal.SIGINT, interrupt)
         process._parent_process = parent  # type: ignore[attr-defined]
-        _worker.main(_worker.Descriptor(segment), _worker.Descriptor(bell), job)
+        of = _worker.Descriptor
+        _worker.main(of(segment), of(bell), of(mail), job)
 
     while True:
         if owner in dict(poll.poll()):
             os._exit(0)  # the workers see it for themselves
-        data, fds, _, _ = socket.recv_fds(wire, _MOST, 1)
+        data, fds, _, _ = socket.recv_fds(wire, _MOST, 2)
         if not data:
             return
         question = pickle.loads(data)
@@ -196,10 +197,10 @@ def _main(wire: socket.socket, other: socket.socket, bell: int, job: _worker.Job
             return
         try:
             if question[0] == "fork":
-                if not fds:
+                if len(fds) < 2:
                     raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
                 worker: Any = context.ForkProcess(
-                    target=begin, args=(fds[0],), name=question[1], daemon=job.daemon
+                    target=begin, args=tuple(fds), name=question[1], daemon=job.daemon
                 )
                 worker.start()
                 workers[worker.pid] = worker
