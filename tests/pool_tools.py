@@ -196,8 +196,12 @@ def fail_to_start() -> None:
     raise RuntimeError("no")
 
 
-def start_and_die(path: str) -> None:
+def start_by(path: str) -> None:
     append(path, str(os.getpid()))
+
+
+def start_and_die(path: str) -> None:
+    start_by(path)
     die()
 
 

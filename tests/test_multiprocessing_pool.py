@@ -385,7 +385,7 @@ def test_failing_initializer(make: MakePool) -> None:
 
 
 def test_workers_that_never_start(make: MakePool) -> None:
-    pool = make(1, initializer=do.die_at_start)
+    pool = make(1, initializer=do.die)
     with pytest.raises(BrokenProcessPool, match="in a row ended before their first task"):
         for _ in range(100):
             pool.apply(abs, (-1,))

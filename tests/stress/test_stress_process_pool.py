@@ -95,14 +95,14 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[ThreadWorker]]:
     """All that are started; pools start threads instead of processes."""
     started: list[ThreadWorker] = []
 
-    def spawn(crew: Any, segment: int) -> tuple[Any, int]:
+    def spawn(crew: Any, segment: int, mail: int) -> tuple[Any, int]:
         started.append(ThreadWorker(crew, segment))
         return started[-1], started[-1].pidfd
 
     class Member(_manager.Member):
-        def __init__(self, process: Any, pidfd: int, link: Any) -> None:
+        def __init__(self, process: Any, pidfd: int, link: Any, *more: Any) -> None:
             process.link = link
-            super().__init__(process, pidfd, link)
+            super().__init__(process, pidfd, link, *more)
 
     monkeypatch.setattr(_manager, "_spawn_worker", spawn)
     monkeypatch.setattr(_manager, "Member", Member)

@@ -63,7 +63,8 @@ class _Outstanding:
         self._workers = workers
 
     def __len__(self) -> int:
-        return self._workers._hub.pending
+        _, running, queued, *_ = self._workers._hub.counts()
+        return running + queued
 
 
 def _feed(calls: queue.SimpleQueue[Any], workers: Workers) -> None:

@@ -12,7 +12,7 @@ from multiprocessing import util
 from typing import Any
 
 from concx import _core, _pickled
-from concx.futures import _base, _worker
+from concx.futures import _base, _mail, _worker
 from concx.futures._manager import Crew, Manager, WorkerDied
 from concx.multiprocessing._results import TERMINATED
 
@@ -45,7 +45,7 @@ class _Crew(Crew):
     """There are as many workers as the pool was made with, whether there is work or not."""
 
     def __init__(self, workers: Workers, job: _worker.Job, most: int, process: Any) -> None:
-        super().__init__(workers._hub, workers._mp_context, job, most, 0)
+        super().__init__(workers._hub, workers._mp_context, job, most, 0, workers._post)
         self._process = process
 
     def new_process(self, **how: Any) -> Any:
@@ -136,8 +136,11 @@ class Workers(_core.ProcessExecutorBase):
         self._force: list[bool] = []
         self._hub = _core.ProcHub(_drop_log)
         self._hub.growing = False
-        self._attach(self._hub, _base.Future, None, None)
-        job = _worker.Job(initializer, tuple(initargs), max_tasks, None, False)
+        self._post = _mail.Post(_mail.ARENA_BYTES, "own")
+        self._attach(self._hub, _base.Future, None, None, self._post.dump)
+        job = _worker.Job(
+            initializer, tuple(initargs), max_tasks, None, False, _mail.ARENA_BYTES, "own"
+        )
         forks = context.get_start_method(allow_none=False) == "fork"
         job = job.like(
             failure=_failure,
@@ -180,6 +183,10 @@ class Workers(_core.ProcessExecutorBase):
         return (len(self._crew.members), *self._hub.counts())
 
     # --- what the core calls --------------------------------------------------------------------
+
+    def _grow(self) -> None:
+        """No worker is there, nor comes: the last try to start one has failed."""
+        self.fill()
 
     def _refuse(self) -> None:
         if self._broken:
