@@ -50,18 +50,18 @@ class ThreadWorker:
 
     link: Any = None
 
-    def __init__(self, crew: Any, segment: int) -> None:
+    def __init__(self, crew: Any, segment: int, mail: int) -> None:
         self.pid = next(_pids)
         self.exitcode: int | None = None
         self._ending = threading.Lock()
         self.pidfd, self._alive = os.pipe()
-        ends = os.dup(segment), os.dup(crew.hub.fileno())
+        ends = os.dup(segment), os.dup(crew.hub.fileno()), os.dup(mail)
         self._thread = threading.Thread(target=self._run, args=(*ends, crew.job), daemon=True)
         self._thread.start()
 
-    def _run(self, segment: int, bell: int, job: Any) -> None:
+    def _run(self, segment: int, bell: int, mail: int, job: Any) -> None:
         try:
-            _worker.main(_worker.Descriptor(segment), _worker.Descriptor(bell), job)
+            _worker.main(*map(_worker.Descriptor, (segment, bell, mail)), job)
         finally:
             self._end(0)
             os.close(bell)
@@ -96,7 +96,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[ThreadWorker]]:
     started: list[ThreadWorker] = []
 
     def spawn(crew: Any, segment: int, mail: int) -> tuple[Any, int]:
-        started.append(ThreadWorker(crew, segment))
+        started.append(ThreadWorker(crew, segment, mail))
         return started[-1], started[-1].pidfd
 
     class Member(_manager.Member):
