@@ -263,8 +263,7 @@ def yes(value: Any) -> str:
 def machines(results: Results) -> str:
     """Machine, builds, versions, commits, dates."""
     facts, lines = [], []
-    for build in results.builds.values():
-        run = build["run"]
+    for build, run, rows in results.runs():
         host = run["machine"]
         virtual = ", a virtual machine" if host["virtual"] else ""
         facts.append(
@@ -286,6 +285,7 @@ def machines(results: Results) -> str:
                 run["started"][:16].replace("T", " "),
                 f"{run['settings']['repeat']} {TIMES} {run['settings']['seconds']:g} s",
                 f"{host['load']:g} to {host['load_after']:g}; {run['stolen_seconds']:g} s",
+                ", ".join(rows),
             ]
         )
     head = [
@@ -297,6 +297,7 @@ def machines(results: Results) -> str:
         "date (UTC)",
         "runs",
         "load; stolen by the host",
+        "rows that count from it",
     ]
     text = "\n".join(f"- {fact}" for fact in dict.fromkeys(facts))
     excluded = dict.fromkeys(

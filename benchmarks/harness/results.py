@@ -79,19 +79,32 @@ class Results:
         self.builds: dict[str, dict[str, Any]] = {}
         self.documents = sorted(documents, key=lambda document: str(document["started"]))
         self._records: dict[tuple[str, str, str], dict[str, Record]] = {}
+        self._runs: dict[tuple[str, str, str], Mapping[str, Any]] = {}
         for document in self.documents:
             groups: dict[tuple[str, str, str], dict[str, Record]] = {}
             for record in document["rows"]:
                 key = (record["build"], record["row"], record["variant"])
                 groups.setdefault(key, {})[record["contender"]] = record
             self._records.update(groups)
+            self._runs.update(dict.fromkeys(groups, document))
             for build in document["builds"]:
-                self.builds[build["id"]] = {**build, "run": document}
+                self.builds[build["id"]] = build
         self.builds = dict(sorted(self.builds.items(), key=lambda item: order(item[1])))
 
     def group(self, build: str, row: str, variant: str) -> dict[str, Record]:
         """Every contender of one row, variant and build, measured or not."""
         return self._records.get((build, row, variant), {})
+
+    def runs(self) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any], list[str]]]:
+        """Each build in each run that figures come from: the build as it was then, the run, and its rows."""
+        for name in self.builds:
+            for document in self.documents:
+                rows = [
+                    key[1] for key, run in self._runs.items() if run is document and key[0] == name
+                ]
+                if rows:
+                    (build,) = (one for one in document["builds"] if one["id"] == name)
+                    yield build, document, list(dict.fromkeys(rows))
 
     def measured(self, build: str, row: str, variant: str) -> dict[str, Record]:
         """Only the contenders that have figures."""

@@ -26,7 +26,8 @@ class Goal:
     """``ours`` is at least so many times as fast as the fastest of ``peers``.
 
     ``gil`` holds for GIL builds before 3.14 and ``free_threaded`` for free-threaded ones; ``versions`` names the
-    goal of a later GIL build, or, as in "3.11-debian", of the build that Debian has optimised. A build without a goal is measured and shown without a verdict.
+    goal of a later GIL build, or, as in "3.11-debian", of the build that Debian has optimised. A build without a goal is
+    measured and shown without a verdict.
     """
 
     ours: str
