@@ -263,7 +263,7 @@ def yes(value: Any) -> str:
 def machines(results: Results) -> str:
     """Machine, builds, versions, commits, dates."""
     facts, lines = [], []
-    for build, run, rows in results.runs():
+    for build, run, found in results.runs():
         host = run["machine"]
         virtual = ", a virtual machine" if host["virtual"] else ""
         facts.append(
@@ -285,7 +285,7 @@ def machines(results: Results) -> str:
                 run["started"][:16].replace("T", " "),
                 f"{run['settings']['repeat']} {TIMES} {run['settings']['seconds']:g} s",
                 f"{host['load']:g} to {host['load_after']:g}; {run['stolen_seconds']:g} s",
-                ", ".join(rows),
+                ", ".join(found),
             ]
         )
     head = [

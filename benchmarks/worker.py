@@ -80,15 +80,14 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     work.check(case)
     case.outs.clear()
     watchdog.phase("timed", 30 + 40 * seconds)
-    before = pace()
-    if row.params.get("fixed"):
-        section = work.run(case, 0)
-    elif job.get("count") is None:
-        return {"status": "ok", "count": calibrate(work, case, seconds)}
-    else:
+    count = 0
+    if not row.params.get("fixed"):
+        if job.get("count") is None:
+            return {"status": "ok", "count": calibrate(work, case, seconds)}
         count = int(job["count"])
         work.run(case, max(1, min(20_000, count // 20)))
-        section = work.run(case, count)
+    before = pace()
+    section = work.run(case, count)
     watchdog.phase("", 0)
     return {
         "status": "ok",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,16 @@ def doubler(): return Contender("doubler", None, Doubler)
 def late(): return Contender("late", None, LateDoubler)
 def shuffler(): return Contender("shuffler", None, Shuffler)
 """
+
+
+@contextmanager
+def on_path() -> Iterator[None]:
+    """The harness can be imported in the block."""
+    sys.path.insert(0, str(RUN.parent))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(RUN.parent))
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -125,11 +137,8 @@ def test_an_unknown_row_is_named() -> None:
 
 
 def test_like_is_compared_with_like() -> None:
-    sys.path.insert(0, str(RUN.parent))
-    try:
+    with on_path():
         from harness import pace
-    finally:
-        sys.path.remove(str(RUN.parent))
 
     def runs(*paces: tuple[float, float]) -> list[dict[str, Any]]:
         return [{"value": before, "pace": [before, after]} for before, after in paces]
@@ -146,11 +155,8 @@ def test_like_is_compared_with_like() -> None:
 
 
 def test_goals_of_builds() -> None:
-    sys.path.insert(0, str(RUN.parent))
-    try:
+    with on_path():
         from harness.spec import Goal
-    finally:
-        sys.path.remove(str(RUN.parent))
     goal = Goal("we", ("they",), 5, 4, {"3.14": 3, "3.11-debian": 2})
     assert goal.target("cpython-3.11.7", False) == 5
     assert goal.target("cpython-3.11.2-debian", False) == 2
@@ -161,12 +167,9 @@ def test_goals_of_builds() -> None:
 
 def results_with(control: float, ours: float) -> Any:
     """Of a run in which two threads were so many times as fast as one: a loop, and we."""
-    sys.path.insert(0, str(RUN.parent))
-    try:
+    with on_path():
         from harness.results import Results
         from harness.spec import CONTROL, Goal, Row
-    finally:
-        sys.path.remove(str(RUN.parent))
     row = Row("count", "count", "count", ("two", "one"), variants=("split",))
     row = replace(row, goals=(Goal("two", ("one",), free_threaded=1.4, scales=1.8),))
     values = {"two": ours, "one": 1.0, CONTROL[0]: 10.0, CONTROL[1]: 10.0 * control}

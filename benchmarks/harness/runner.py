@@ -19,6 +19,8 @@ from harness.spec import CONTROL, Row
 
 DISTURBED = 0.15
 """A run is tried again, three times at most, if other processes took this much of a CPU meanwhile."""
+ENOUGH = 3
+"""Runs at one pace, of every contender."""
 WORKER = Path(__file__).resolve().parent.parent / "worker.py"
 
 
@@ -213,10 +215,6 @@ def run(
             for entry in group:
                 print(line(entry), file=sys.stderr, flush=True)
             done(group)
-
-
-ENOUGH = 3
-"""Runs at one pace, of every contender."""
 
 
 def settle(group: list[Entry], settings: Settings) -> None:
