@@ -7,7 +7,6 @@ values in the cache are `Entry` objects, and from an entry's ``check_at`` on it 
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 
 from concx import _core
 from concx._core import MISSING
-from concx._load import copied, take_turns
+from concx._load import Counted, copied, take_turns
 
 __all__ = ["AsyncLoads", "Entry", "Loads", "Options"]
 
@@ -153,16 +152,6 @@ class Loads:
 
     # --- plain functions ---
 
-    def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What the function returns; the cache counts the call and its time."""
-        began, failed = time.monotonic(), True
-        try:
-            value = self.function(*args, **kwargs)
-            failed = False
-            return value
-        finally:
-            self.cache._loaded(time.monotonic() - began, failed)
-
     def call(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What the caller of the cached function gets where C has not found it, or found it too old."""
         found, fresh = self._found(key)
@@ -181,7 +170,8 @@ class Loads:
         if fresh and flight is not None:
             return self._value(found)
         try:
-            value = self._called(args, kwargs)
+            with Counted(self.cache):
+                value = self.function(*args, **kwargs)
         except Exception as error:
             if (value := self._failed(key, error, flight, found)) is MISSING:
                 raise
@@ -191,7 +181,8 @@ class Loads:
 
     def refresh(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the function and replace what is cached."""
-        value = self._called(args, kwargs)
+        with Counted(self.cache):
+            value = self.function(*args, **kwargs)
         self.put(key, value)
         return self._out(value)
 
@@ -229,7 +220,8 @@ class Loads:
             self._not_reloaded(found, error)
 
     def _replace(self, found: Entry, key: Any, args: Any, kwargs: Any, flight: Any) -> Any:
-        value = self._called(args, kwargs)
+        with Counted(self.cache):
+            value = self.function(*args, **kwargs)
         self._keep(key, value, None, flight, found)
         return value
 
@@ -243,15 +235,6 @@ class Loads:
 
 class AsyncLoads(Loads):
     """The same for a coroutine function."""
-
-    async def _called_async(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        began, failed = time.monotonic(), True
-        try:
-            value = await self.function(*args, **kwargs)
-            failed = False
-            return value
-        finally:
-            self.cache._loaded(time.monotonic() - began, failed)
 
     def call(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Awaitable[Any]:
         found, fresh = self._found(key)
@@ -274,7 +257,8 @@ class AsyncLoads(Loads):
         if fresh and flight is not None:
             return self._value(found)
         try:
-            value = await self._called_async(args, kwargs)
+            with Counted(self.cache):
+                value = await self.function(*args, **kwargs)
         except Exception as error:
             if (value := self._failed(key, error, flight, found)) is MISSING:
                 raise
@@ -283,7 +267,8 @@ class AsyncLoads(Loads):
         return value
 
     async def refresh(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        value = await self._called_async(args, kwargs)
+        with Counted(self.cache):
+            value = await self.function(*args, **kwargs)
         self.put(key, value)
         return self._out(value)
 
@@ -308,6 +293,7 @@ class AsyncLoads(Loads):
     async def _replace_async(
         self, found: Entry, key: Any, args: Any, kwargs: Any, flight: Any
     ) -> Any:
-        value = await self._called_async(args, kwargs)
+        with Counted(self.cache):
+            value = await self.function(*args, **kwargs)
         self._keep(key, value, None, flight, found)
         return value

@@ -13,6 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from concx._core import MISSING
 
 __all__ = [
+    "Counted",
     "Result",
     "SingleFlightStats",
     "copied",
@@ -83,6 +84,21 @@ def copied(error: BaseException) -> BaseException:
     return twin.with_traceback(error.__traceback__)
 
 
+class Counted:
+    """A block that makes a value: the cache counts it, whether it fails, and its time."""
+
+    __slots__ = ("_began", "_cache")
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._cache._loaded(time.monotonic() - self._began, kind is not None)
+
+
 def _deadline(timeout: float | timedelta | None) -> float | None:
     if timeout is None:
         return None
@@ -137,12 +153,8 @@ async def get_or_load_async(
         value = MISSING if flight is None else cache.peek(key, MISSING)
         if value is not MISSING:
             return value
-        began, failed = time.monotonic(), True
-        try:
+        with Counted(cache):
             value = await loader(key)
-            failed = False
-        finally:
-            cache._loaded(time.monotonic() - began, failed)
         cache._keep(key, value, flight, None, MISSING)
         return value
 
