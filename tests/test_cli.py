@@ -17,11 +17,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import concx
 from concx.cli import demo, main, pipelines, source
+from concx.futures import ProcessPoolExecutor
 from queue_tools import in_child
 
 
@@ -95,6 +97,45 @@ def test_demo_counts_and_names_unreadable_files(tree: Path) -> None:
         "x as fast",
     ):
         assert words in done.stdout
+
+
+def test_demo_processes(tree: Path) -> None:
+    """Large files go to other processes, and the counts are the same."""
+    large = tree / "large.py"
+    large.write_text("name = other + 1\n" * 10_000)
+    broken = tree / "broken.py"
+    broken.write_bytes(b"x = 1\n" * 20_000 + b"\xff")
+    outputs = [
+        concx_command("demo", tree, "--no-compare", "--processes", str(n))
+        if n
+        else concx_command("demo", tree, "--no-compare")
+        for n in (0, 1, 3)
+    ]
+    for done in outputs:
+        assert done.returncode == 0, done.stderr
+        assert number(done.stdout, "files") == 5
+        assert number(done.stdout, "tokens") == 50_009
+        assert number(done.stdout, "unreadable") == 5
+        assert f"{broken}: not utf-8: byte 0xff at 120000" in done.stdout
+    assert "  processes:" not in outputs[0].stdout
+    for done in outputs[1:]:
+        assert "  processes: 2 large files were tokenised by other processes" in done.stdout
+
+
+def test_demo_worker_that_dies(tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Its file is unreadable, the others are indexed."""
+    for name in ("one.py", "two.py"):
+        (tree / name).write_text("name = other + 1\n" * 10_000)
+    submit = ProcessPoolExecutor.submit
+
+    def deadly(pool: Any, fn: Any, /, *args: Any) -> Any:
+        return submit(pool, os._exit, 9) if "one" in args[0] else submit(pool, fn, *args)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", deadly)
+    assert main(["demo", str(tree), "--no-compare", "--processes", "1"]) == 0
+    output = capsys.readouterr().out
+    assert number(output, "tokens") == 50_009
+    assert re.search(r"one\.py: worker process \d+ ended with exit code 9", output)
 
 
 @pytest.mark.parametrize(

@@ -326,7 +326,7 @@ def test_everything_else_is_the_standard_one() -> None:
     replaced = {
         *("Queue", "JoinableQueue", "SimpleQueue", "Lock", "RLock", "Semaphore"),
         *("BoundedSemaphore", "Condition", "Event", "Barrier", "Value", "Array"),
-        *("RawValue", "RawArray"),
+        *("RawValue", "RawArray", "Pool", "get_context"),
     }
     for name in multiprocessing.__all__:
         if name not in replaced and name != "reducer":

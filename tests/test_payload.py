@@ -228,7 +228,7 @@ def test_kinds_of_views() -> None:
     parcel = dump(array, store)
     known = parcel.segments[0]
     segments._held[known.id] = known
-    block = _shm.Block.attach(known, *parcel.buffers[0][1:])
+    block = _shm.Block.attach(known, *parcel.buffers[0][1:3])
     private = load(parcel, segments, "private", last=False)
     other = load(parcel, segments, "private", last=False)
     private[:] = 1
@@ -312,7 +312,7 @@ def test_damaged_parcels() -> None:
         with pytest.raises(SegmentDamaged):
             load(parcel._replace(buffers=[Reference(segment.id, offset, size)]), segments)
     with pytest.raises(SegmentDamaged):
-        segment.call_back(65)
+        segment.call_back(65, 0)
     with pytest.raises(Unreachable, match="was not received"):
         load(parcel._replace(buffers=[Reference(b"?" * 16, 192, 8)]), segments)
     load(parcel, segments)
@@ -427,7 +427,7 @@ def test_a_receiver_without_descriptors_asks_again() -> None:
 
 def receive_and_die(end: End) -> None:
     array = end.receive()
-    end.send(int(array[0]))
+    end.send((os.getpid(), int(array[0])))
     end.sock.recv(1)
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -436,7 +436,8 @@ def test_a_receiver_that_is_killed_loses_its_blocks_to_nobody() -> None:
     """The segment lends no more, and goes; parcels that had not been loaded are back."""
     with peer(receive_and_die, status=-signal.SIGKILL) as end:
         loaded = end.send(numpy.ones(BIG))
-        assert end.receive() == 1
+        pid, first = end.receive()
+        assert first == 1
         waiting = dump(numpy.zeros(BIG), end.store)
         end.sock.sendall(b"x")
         wait_until(lambda: not end.sock.recv(1))
@@ -444,11 +445,13 @@ def test_a_receiver_that_is_killed_loses_its_blocks_to_nobody() -> None:
     store.call_back(waiting)
     assert lent(store) == 1
     segment = loaded.segments[0]
-    store.lose(loaded)
+    store.bury(pid)
     assert segment not in store.segments
     fresh = dump(numpy.zeros(BIG), store)
     assert fresh.segments[0] is not segment
-    store.lose(fresh)  # never loaded: nothing is lost
+    store.bury(pid)  # never loaded: nothing is lost
+    assert lent(store) == 1
+    store.call_back(fresh)
     assert fresh.segments[0] in store.segments
     assert lent(store) == 0
     assert store.trim() == []

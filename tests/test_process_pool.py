@@ -1,4 +1,4 @@
-"""ProcessPoolExecutor: what it adds, what a death must not take with it, and its ends.
+"""ProcessPoolExecutor: what it adds, and its ends; deaths are in test_process_pool_deaths.py.
 
 The standard contract is tested by CPython's own tests (conformance/test_cpython_suites.py).
 """
@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures as std
-import functools
 import gc
 import logging
 import multiprocessing
 import os
-import pickle
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool, _RemoteTraceback
 from datetime import timedelta
 from pathlib import Path
@@ -25,46 +22,18 @@ import pytest
 
 import pool_tools as do
 from concx.futures import CancelledError, Future, wait
-from concx.futures._process import ProcessPoolExecutor, WorkerDied
-from pool_tools import every_method
+from concx.futures.process import ProcessPoolExecutor
+from pool_tools import Held, MakePool, every_method
 from queue_tools import LIMIT, wait_until
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning"),
-    pytest.mark.long,  # until the pool is public
-]
-
-MakePool = Callable[..., ProcessPoolExecutor]
+pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 
 
 @pytest.fixture
 def make() -> Iterator[MakePool]:
-    """Pools that are shut down, however the test ends."""
-    pools: list[ProcessPoolExecutor] = []
-
-    def make_pool(workers: int = 2, method: str = "fork", **options: Any) -> ProcessPoolExecutor:
-        pools.append(ProcessPoolExecutor(workers, multiprocessing.get_context(method), **options))
-        return pools[-1]
-
-    yield make_pool
-    for pool in pools:
-        pool.kill_workers()
-        pool.shutdown()
-
-
-class Held:
-    """A task that has begun in a worker, and ends when it is told to."""
-
-    def __init__(
-        self, pool: ProcessPoolExecutor, folder: Path, name: str, result: Any = None
-    ) -> None:
-        self.started, self.go = folder / f"{name}-started", folder / f"{name}-go"
-        self.future = pool.submit(do.touch_and_wait, str(self.started), str(self.go), result)
-        wait_until(self.started.exists)
-
-    def end(self) -> Any:
-        self.go.touch()
-        return self.future.result(LIMIT)
+    """Makes pools that are shut down, however the test ends."""
+    with do.pools() as make_pool:
+        yield make_pool
 
 
 # --- the same as everywhere ----------------------------------------------------------------------
@@ -226,6 +195,27 @@ def test_no_ready_work_behind_a_busy_worker(make: MakePool, tmp_path: Path) -> N
     long.end()
 
 
+def test_what_is_queued_behind_a_long_task_goes_to_others(make: MakePool, tmp_path: Path) -> None:
+    """All at once, so half of them lie in the slots of the worker that has the long one."""
+    pool = make(2)
+    begun = time.monotonic()
+    long = pool.submit(do.touch_and_wait, str(tmp_path / "started"), str(tmp_path / "go"))
+    short = [pool.submit(abs, -i) for i in range(100)]
+    assert [f.result(LIMIT) for f in short] == list(range(100))
+    assert time.monotonic() - begun < 1
+    assert not long.done()
+    (tmp_path / "go").touch()
+    long.result(LIMIT)
+
+
+def test_no_cancel_while_the_result_is_read(make: MakePool) -> None:
+    """The task was run; that its result is not there yet changes nothing."""
+    pool = make(1)
+    future = do.WATCHED["future"] = pool.submit(do.make_canceller)
+    assert future.result(LIMIT) is False
+    assert not future.cancelled()
+
+
 def test_shutdown_cancels(make: MakePool, tmp_path: Path) -> None:
     pool = make(1)
     first = Held(pool, tmp_path, "first", "done")
@@ -236,178 +226,6 @@ def test_shutdown_cancels(make: MakePool, tmp_path: Path) -> None:
     assert first.end() == "done"
     with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
         pool.submit(abs, 1)
-
-
-# --- deaths ---------------------------------------------------------------------------------------
-
-
-@every_method
-def test_break(make: MakePool, tmp_path: Path, method: str) -> None:
-    pool = make(2, method)
-    held = Held(pool, tmp_path, "held")
-    futures = [pool.submit(do.die), *(pool.submit(abs, i) for i in range(10))]
-    errors = {id(f.exception(LIMIT)) for f in [held.future, futures[0]]}
-    assert len(errors) == 2  # an exception object for each
-    with pytest.raises(BrokenProcessPool):
-        held.future.result(LIMIT)
-    with pytest.raises(BrokenProcessPool, match="not usable anymore"):
-        pool.submit(abs, 1)
-    pool.shutdown()
-
-
-@every_method
-def test_replace(make: MakePool, tmp_path: Path, method: str) -> None:
-    """Exactly the task that ran fails; every other one runs once."""
-    pool = make(2, method, on_worker_death="replace")
-    ran = str(tmp_path / "ran")
-    futures = []
-    for i in range(60):
-        call = do.append_and_die if i % 20 == 10 else do.append
-        futures.append(pool.submit(call, ran, str(i)))
-    errors = {i: f.exception(LIMIT) for i, f in enumerate(futures) if f.exception(LIMIT)}
-    assert sorted(errors) == [10, 30, 50]
-    assert sorted(map(int, Path(ran).read_text().split())) == list(range(60))
-    error = errors[10]
-    assert isinstance(error, WorkerDied)
-    assert isinstance(error, BrokenProcessPool)
-    assert error.signal == signal.SIGKILL
-    assert error.exitcode == -signal.SIGKILL
-    assert error.task == "pool_tools.append_and_die"
-    assert str(error.pid) in str(error)
-    assert "SIGKILL" in str(error)
-    twin = pickle.loads(pickle.dumps(error))
-    assert (twin.pid, twin.signal, twin.task) == (error.pid, error.signal, error.task)
-
-
-def test_exit_code(make: MakePool) -> None:
-    pool = make(1, on_worker_death="replace")
-    error = pool.submit(do.leave, 7).exception(LIMIT)
-    assert isinstance(error, WorkerDied)
-    assert (error.exitcode, error.signal) == (7, None)
-    assert pool.submit(abs, -1).result(LIMIT) == 1
-
-
-def _is_gone(pool: ProcessPoolExecutor, pid: int) -> bool:
-    return pid not in pool._processes
-
-
-def test_idle_worker_killed(make: MakePool) -> None:
-    pool = make(2, on_worker_death="replace")
-    for _ in range(5):
-        pid = pool.submit(do.worker_pid).result(LIMIT)
-        os.kill(pid, signal.SIGKILL)
-        wait_until(functools.partial(_is_gone, pool, pid))
-        assert [pool.submit(abs, -i).result(LIMIT) for i in range(4)] == [0, 1, 2, 3]
-
-
-def test_retries(make: MakePool, tmp_path: Path) -> None:
-    pool = make(2, on_worker_death="replace")
-    assert pool.submit_with(do.die_until, str(tmp_path / "a"), 2, retries=2).result(LIMIT) == 3
-    error = pool.submit_with(do.die_until, str(tmp_path / "b"), 2, retries=1).exception(LIMIT)
-    assert isinstance(error, WorkerDied)
-    assert len(Path(tmp_path / "b").read_text().split()) == 2
-
-
-@pytest.mark.parametrize("policy", ["break", "replace"])
-def test_timeout(make: MakePool, tmp_path: Path, policy: str) -> None:
-    """The worker is killed and replaced; the tasks behind it run, and the other worker's task too."""
-    pool = make(2, on_worker_death=policy)
-    held = Held(pool, tmp_path, "held", "whole")
-    before = pool.submit(do.worker_pid).result(LIMIT)
-    begun = time.monotonic()
-    late = pool.submit_with(do.nap, 60, timeout=0.2)
-    behind = [pool.submit(abs, -i) for i in range(10)]
-    with pytest.raises(TimeoutError, match=r"pool_tools\.nap"):
-        late.result(LIMIT)
-    assert 0.2 <= time.monotonic() - begun < 2
-    assert [f.result(LIMIT) for f in behind] == list(range(10))
-    assert pool.submit(do.worker_pid).result(LIMIT) != before
-    assert held.end() == "whole"
-
-
-def test_timeout_counts_from_the_start(make: MakePool, tmp_path: Path) -> None:
-    pool = make(1)
-    held = Held(pool, tmp_path, "held")
-    waiting = pool.submit_with(do.nap, 0.01, "ran", timeout=0.3)
-    time.sleep(0.5)
-    held.end()
-    assert waiting.result(LIMIT) == "ran"
-
-
-def test_timeout_of_a_stopped_worker(make: MakePool) -> None:
-    pool = make(1)
-    with pytest.raises(TimeoutError):
-        pool.submit_with(do.stop, timeout=0.2).result(LIMIT)
-    assert pool.submit(abs, -1).result(LIMIT) == 1
-
-
-@every_method
-def test_spare(make: MakePool, method: str) -> None:
-    """A worker that dies is followed by one that was there before."""
-    pool = make(1, method, on_worker_death="replace", warm_spares=1)
-    first = pool.submit(do.worker_pid).result(LIMIT)
-    wait_until(lambda: len(pool._processes) == 2)
-    (spare,) = set(pool._processes) - {first}
-    assert isinstance(pool.submit(do.die).exception(LIMIT), WorkerDied)
-    assert pool.submit(do.worker_pid).result(LIMIT) == spare
-    wait_until(lambda: len(pool._processes) == 2)
-
-
-@pytest.mark.parametrize("policy", ["break", "replace"])
-def test_deaths_before_the_first_task(make: MakePool, policy: str) -> None:
-    pool = make(1, initializer=do.die_at_start, on_worker_death=policy)
-    with pytest.raises(
-        BrokenProcessPool, match="first task" if policy == "replace" else "abruptly"
-    ):
-        pool.submit(abs, 1).result(LIMIT)
-
-
-@pytest.mark.parametrize("policy", ["break", "replace"])
-def test_failing_initializer(make: MakePool, policy: str) -> None:
-    pool = make(2, initializer=do.fail_to_start, on_worker_death=policy)
-    future = pool.submit(abs, 1)
-    with pytest.raises(BrokenProcessPool):
-        future.result(LIMIT)
-    with pytest.raises(BrokenProcessPool, match="initializer"):
-        pool.submit(abs, 1)
-
-
-@pytest.mark.parametrize("policy", ["break", "replace"])
-@pytest.mark.parametrize("where", ["task", "result"])
-def test_unreadable(make: MakePool, policy: str, where: str) -> None:
-    """What cannot be unpickled breaks the standard pool, and only its own future otherwise."""
-    pool = make(1, on_worker_death=policy)
-    future = (
-        pool.submit(do.echo, do.Unreadable())
-        if where == "task"
-        else pool.submit(do.make_unreadable)
-    )
-    error = future.exception(LIMIT)
-    if policy == "replace":
-        assert isinstance(error, ValueError)
-        assert str(error) == "not to be read"
-        assert pool.submit(abs, -1).result(LIMIT) == 1
-    else:
-        assert isinstance(error, BrokenProcessPool)
-        assert "not to be read" in str(error.__cause__)
-
-
-def test_unpicklable(make: MakePool) -> None:
-    pool = make(1)
-    error = pool.submit(do.echo, do.Unpicklable()).exception(LIMIT)
-    assert isinstance(error, ValueError)
-    assert type(error.__cause__) is _RemoteTraceback
-    with pytest.raises(ValueError, match="not to be written"):
-        pool.submit(do.make_unpicklable).result(LIMIT)
-    assert pool.submit(abs, -1).result(LIMIT) == 1
-
-
-def test_picklers(make: MakePool) -> None:
-    pytest.importorskip("cloudpickle")
-    assert make(1).submit(lambda: 5).result(LIMIT) == 5
-    assert make(1, pickler="cloudpickle").submit(lambda: 6).result(LIMIT) == 6
-    error = make(1, pickler="pickle").submit(lambda: 7).exception(LIMIT)
-    assert isinstance(error, (AttributeError, pickle.PicklingError))
 
 
 # --- recycling, logs -------------------------------------------------------------------------------
@@ -503,3 +321,24 @@ def test_a_forked_copy_refuses(make: MakePool) -> None:
         os._exit(5)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
     assert pool.submit(abs, -2).result(LIMIT) == 2
+
+
+@every_method
+def test_the_ends_of_a_forked_copy(make: MakePool, method: str) -> None:
+    """They end nothing of the other process, and wait for nothing, though its lock was held."""
+    pool = make(1, method)
+    worker = pool.submit(do.worker_pid).result(LIMIT)
+    pool._shutdown_lock.acquire()
+    pid = os.fork()
+    if pid == 0:
+        refused = 0
+        for end in (pool.terminate_workers, pool.kill_workers):
+            try:
+                end()
+            except RuntimeError as error:
+                refused += "forked copy" in str(error)
+        pool.shutdown(cancel_futures=True)
+        os._exit(refused)
+    pool._shutdown_lock.release()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 2
+    assert pool.submit(do.worker_pid).result(LIMIT) == worker

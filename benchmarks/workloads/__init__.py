@@ -61,6 +61,7 @@ def workload(name: str) -> Workload:
         native,
         pools,
         processes,
+        processpools,
         threads,
     )
 
@@ -78,5 +79,6 @@ def workload(name: str) -> Workload:
         **pools.WORKLOADS,
         **native.WORKLOADS,
         **processes.WORKLOADS,
+        **processpools.WORKLOADS,
     }
     return known[name]

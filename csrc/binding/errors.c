@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "binding/errors.h"
 
+#include <errno.h>
+
 PyObject *
 cxb_raise(struct cxb_state *state, enum cx_status status)
 {
@@ -37,6 +39,18 @@ cxb_raise(struct cxb_state *state, enum cx_status status)
         break;
     }
     return NULL;
+}
+
+void
+cxb_raise_errno(int error)
+{
+    if (error == ENOMEM) {
+        PyErr_NoMemory();
+    }
+    else {
+        errno = error;
+        PyErr_SetFromErrno(PyExc_OSError);
+    }
 }
 
 void

@@ -10,6 +10,9 @@
  * already (CX_INTR). */
 PyObject *cxb_raise(struct cxb_state *state, enum cx_status status);
 
+/* MemoryError for ENOMEM, OSError for another errno. */
+void cxb_raise_errno(int error);
+
 /* KeyError(key), of a tuple too with one argument. */
 void cxb_raise_key(PyObject *key);
 

@@ -96,7 +96,7 @@ static PyObject *
 future_running(FutureObject *f, PyObject *unused)
 {
     (void)unused;
-    return PyBool_FromLong((f->job != NULL && cxb_job_begun(f)) ||
+    return PyBool_FromLong((cxb_future_has_job(f) && cxb_job_begun(f)) ||
                            cx_future_state(&f->core) == CX_RUNNING);
 }
 
@@ -327,7 +327,7 @@ future_repr(FutureObject *f)
 {
     static const char *const words[] = {"pending",   "running",  "cancelled",
                                         "cancelled", "finished", "finished"};
-    (void)(f->job != NULL && cxb_job_begun(f));
+    (void)(cxb_future_has_job(f) && cxb_job_begun(f));
     enum cx_future_state now = cx_future_state(&f->core);
     PyObject *name = PyType_GetName(Py_TYPE(f)), *repr = NULL, *kind = NULL;
     if (name != NULL && now >= CX_FINISHED) {

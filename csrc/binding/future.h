@@ -99,8 +99,17 @@ PyObject *cxb_future_invalid(FutureObject *f);
 
 /* procjob.c: what a pool of processes knows better than the state does. */
 
+/* Whether it is a task of such a pool that is not settled; without the guard, so only a hint. */
+static inline bool
+cxb_future_has_job(FutureObject *f)
+{
+    return cx_load_relaxed(&f->job) != NULL;
+}
+
 /* Whether a worker has begun the call; then the future is running. */
 bool cxb_job_begun(FutureObject *f);
+/* Looks for a moment whether the outcome comes, so that no thread has to be woken for it. */
+void cxb_job_look(FutureObject *f);
 /* Takes the call back, so that it can be cancelled; false: a worker has begun it. */
 bool cxb_job_withdraw(FutureObject *f);
 

@@ -2,10 +2,12 @@
 #include "binding/block.h"
 #include "binding/taskqueue.h"
 
+#define SHORT 1000000 /* ns: time-outs that leave no time to look */
+
 PyObject *
 cxb_future_state_name(FutureObject *f)
 {
-    (void)(f->job != NULL && cxb_job_begun(f));
+    (void)(cxb_future_has_job(f) && cxb_job_begun(f));
     static const char *const names[] = {
         "PENDING", "RUNNING", "CANCELLED", "CANCELLED_AND_NOTIFIED", "FINISHED", "FINISHED"};
     return PyUnicode_InternFromString(names[cx_future_state(&f->core)]);
@@ -146,8 +148,9 @@ int
 cxb_future_cancel(FutureObject *f)
 {
     struct cx_news news = CX_NEWS_INIT;
-    bool of_job = f->job != NULL;
-    if (of_job && !cxb_job_withdraw(f)) {
+    /* Also of one whose job has just been taken out. */
+    bool of_hub = f->pool != NULL && Py_IS_TYPE(f->pool, f->state->prochub_type);
+    if (of_hub && !cxb_job_withdraw(f)) {
         return 0;
     }
     enum cx_status status = cx_future_cancel(&f->core, false, &news);
@@ -165,7 +168,7 @@ cxb_future_cancel(FutureObject *f)
         return -1;
     }
     /* No worker will come across it and say so. */
-    return of_job && cxb_future_notify(f) < 0 ? -1 : 1;
+    return of_hub && cxb_future_notify(f) < 0 ? -1 : 1;
 }
 
 int
@@ -230,6 +233,10 @@ cxb_future_await(FutureObject *f, PyObject *timeout)
         cxb_worker_here((TaskQueueObject *)f->pool) != NULL && cx_future_start(&f->core)) {
         cxb_task_help(f);
         return 0;
+    }
+    if (cxb_future_has_job(f) && limit.block &&
+        (!limit.timeout.given || limit.timeout.ns > SHORT)) {
+        cxb_job_look(f);
     }
     while (!cx_future_done(&f->core)) {
         enum cxb_wait how = CXB_TIMED_OUT;

@@ -17,5 +17,7 @@ PyObject *cxb_payload_dump(struct cxb_state *state, PyObject *object, bool plain
 
 /* The object that was dumped; `data` may be gone afterwards. */
 PyObject *cxb_payload_load(struct cxb_state *state, const void *data, uint64_t length);
+/* The same by `reader.load(data)` or, with `how`, `reader.load(data, how)`. */
+PyObject *cxb_payload_load_with(PyObject *reader, const void *data, uint64_t length, PyObject *how);
 
 #endif

@@ -12,6 +12,7 @@ typedef struct {
     PyTypeObject *future_type; /* likewise */
     PyObject *dump;            /* None, or what pickles tasks */
     PyObject *fallback;        /* None, or what pickles those that could not be */
+    PyObject *post;            /* pickles what not every pickler writes alike */
 } ProcExecutorObject;
 
 static PyObject *
@@ -30,9 +31,9 @@ executor_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 static PyObject *
 executor_attach(ProcExecutorObject *self, PyObject *args)
 {
-    PyObject *hub, *future_type, *dump, *fallback;
-    if (!PyArg_ParseTuple(args, "O!O!OO:_attach", self->state->prochub_type, &hub, &PyType_Type,
-                          &future_type, &dump, &fallback)) {
+    PyObject *hub, *future_type, *dump, *fallback, *post;
+    if (!PyArg_ParseTuple(args, "O!O!OOO:_attach", self->state->prochub_type, &hub, &PyType_Type,
+                          &future_type, &dump, &fallback, &post)) {
         return NULL;
     }
     if (!PyType_IsSubtype((PyTypeObject *)future_type, self->state->futurebase_type)) {
@@ -43,6 +44,7 @@ executor_attach(ProcExecutorObject *self, PyObject *args)
     Py_XSETREF(self->future_type, (PyTypeObject *)Py_NewRef(future_type));
     Py_XSETREF(self->dump, Py_NewRef(dump));
     Py_XSETREF(self->fallback, Py_NewRef(fallback));
+    Py_XSETREF(self->post, Py_NewRef(post));
     Py_RETURN_NONE;
 }
 
@@ -73,7 +75,8 @@ static PyObject *
 dump(ProcExecutorObject *self, PyObject *task, bool plain)
 {
     PyObject *bytes = self->dump != Py_None ? PyObject_CallOneArg(self->dump, task)
-                                            : cxb_payload_dump(self->state, task, plain);
+                      : plain               ? cxb_payload_dump(self->state, task, true)
+                                            : PyObject_CallOneArg(self->post, task);
     if (bytes != NULL || self->fallback == Py_None || !PyErr_ExceptionMatches(PyExc_Exception)) {
         return bytes;
     }
@@ -151,6 +154,20 @@ fail(ProcExecutorObject *self, FutureObject *f)
     return (PyObject *)f;
 }
 
+/* No worker could be started: the task is not to wait for ever, nor to run although submit raises. */
+static PyObject *
+take_back(FutureObject *f)
+{
+    PyObject *error = cxb_error_set_aside();
+    if (!cxb_job_withdraw(f) && PyErr_GivenExceptionMatches(error, PyExc_Exception)) {
+        Py_DECREF(error);
+        return (PyObject *)f; /* another worker has it */
+    }
+    cxb_error_put_back(error);
+    Py_DECREF((PyObject *)f);
+    return NULL;
+}
+
 static PyObject *
 submit(ProcExecutorObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
        int64_t timeout, uint32_t retries)
@@ -180,15 +197,17 @@ submit(ProcExecutorObject *self, PyObject *const *args, Py_ssize_t nargs, PyObje
     }
     job->timeout = timeout;
     job->retries = retries;
+    job->kept = retries > 0;
     f->pool = Py_NewRef((PyObject *)self->hub);
-    if (cxb_hub_submit(self->hub, job) < 0) {
+    int deserted = cxb_hub_submit(self->hub, job);
+    if (deserted < 0) {
         cxb_job_free(job);
         Py_DECREF((PyObject *)f);
         return check_open(self) < 0 ? NULL : PyErr_Format(PyExc_RuntimeError, "the pool is closed");
     }
     /* The task is there before its workers: what becomes of them, its future tells. */
-    if (grows && grow(self) < 0) {
-        Py_CLEAR(f);
+    if ((grows || deserted > 0) && grow(self) < 0) {
+        return take_back(f);
     }
     return (PyObject *)f;
 }
@@ -233,6 +252,7 @@ executor_traverse(ProcExecutorObject *self, visitproc visit, void *arg)
     Py_VISIT((PyObject *)self->future_type);
     Py_VISIT(self->dump);
     Py_VISIT(self->fallback);
+    Py_VISIT(self->post);
     return 0;
 }
 
@@ -243,6 +263,7 @@ executor_clear(ProcExecutorObject *self)
     Py_CLEAR(self->future_type);
     Py_CLEAR(self->dump);
     Py_CLEAR(self->fallback);
+    Py_CLEAR(self->post);
     return 0;
 }
 

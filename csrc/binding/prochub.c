@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "binding/prochub.h"
+#include "binding/procresult.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -45,6 +46,7 @@ hub_traverse(ProcHubObject *hub, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(hub));
     Py_VISIT(hub->on_log);
+    Py_VISIT(hub->late);
     for (Py_ssize_t i = 0; i < hub->count; i++) {
         Py_VISIT((PyObject *)hub->links[i]);
     }
@@ -67,6 +69,7 @@ hub_clear(ProcHubObject *hub)
         Py_DECREF((PyObject *)hub->links[--hub->count]);
     }
     Py_CLEAR(hub->on_log);
+    Py_CLEAR(hub->late);
     return 0;
 }
 
@@ -80,6 +83,7 @@ hub_dealloc(ProcHubObject *hub)
     }
     (void)hub_clear(hub);
     PyMem_RawFree(hub->links);
+    PyMem_RawFree(hub->seen);
     if (hub->eventfd >= 0) {
         close(hub->eventfd);
     }
@@ -92,23 +96,27 @@ hub_dealloc(ProcHubObject *hub)
 static int
 make_room(ProcHubObject *hub)
 {
-    if (hub->count == hub->room) {
-        Py_ssize_t room = hub->room == 0 ? 8 : hub->room * 2;
-        WorkLinkObject **links = PyMem_RawMalloc(sizeof(*links) * (size_t)room);
-        if (links == NULL) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        cx_guard_take(&hub->guard);
-        WorkLinkObject **old = hub->links;
-        for (Py_ssize_t i = 0; i < hub->count; i++) {
-            links[i] = old[i];
-        }
-        hub->links = links;
-        hub->room = room;
-        cx_guard_release(&hub->guard);
-        PyMem_RawFree(old);
+    cx_guard_take(&hub->guard);
+    bool full = hub->count == hub->room;
+    Py_ssize_t room = hub->room == 0 ? 8 : hub->room * 2;
+    cx_guard_release(&hub->guard);
+    if (!full) {
+        return 0;
     }
+    WorkLinkObject **links = PyMem_RawMalloc(sizeof(*links) * (size_t)room);
+    if (links == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    cx_guard_take(&hub->guard);
+    WorkLinkObject **old = hub->links;
+    for (Py_ssize_t i = 0; i < hub->count; i++) {
+        links[i] = old[i];
+    }
+    hub->links = links;
+    hub->room = room;
+    cx_guard_release(&hub->guard);
+    PyMem_RawFree(old);
     return 0;
 }
 
@@ -128,9 +136,9 @@ hub_add(ProcHubObject *hub, PyObject *args)
     WorkLinkObject *link = (WorkLinkObject *)Py_NewRef(object);
     link->tag = Py_NewRef(tag);
     link->pidfd = pidfd;
-    link->budget = most;
+    cx_store_relaxed(&link->budget, most);
     cx_guard_take(&hub->guard);
-    link->active = active;
+    cx_store_relaxed(&link->active, active != 0);
     hub->links[hub->count++] = link;
     cxb_hub_dispatch(hub, &errands);
     cx_guard_release(&hub->guard);
@@ -149,20 +157,60 @@ hub_activate(ProcHubObject *hub, PyObject *object)
         return PyErr_Format(PyExc_TypeError, "activate() takes a WorkLink, got %R", object);
     }
     cx_guard_take(&hub->guard);
-    link->active = !link->ended && !link->damaged;
+    cx_store_relaxed(&link->active, !link->ended && !link->damaged);
     cxb_hub_dispatch(hub, &errands);
     cx_guard_release(&hub->guard);
     cxb_hub_run_errands(hub, &errands);
     Py_RETURN_NONE;
 }
 
-/* bury(link, retry): forgets a worker that has ended; what it had not begun goes to the others.
- * (future, fn, expired) of the task that it had begun, or None; with `retry` that task goes to
- * another worker if it has retries left. */
+/* (future, fn, expired) of each job of a chain, which is freed; NULL with an exception. */
+static PyObject *
+tell_lost(struct cxb_job *job)
+{
+    PyObject *lost = PyList_New(0);
+    while (job != NULL) {
+        struct cxb_job *next = job->next;
+        PyObject *one = lost == NULL ? NULL
+                                     : Py_BuildValue("OOO", (PyObject *)job->future, job->fn,
+                                                     job->expired ? Py_True : Py_False);
+        if (lost != NULL && (one == NULL || PyList_Append(lost, one) < 0)) {
+            Py_CLEAR(lost);
+        }
+        Py_XDECREF(one);
+        cxb_job_free(job);
+        job = next;
+    }
+    return lost;
+}
+
+/* Under the guard: takes a link out of the table, whose reference becomes the caller's; false: it is not
+ * in it. */
+static bool
+take_link(ProcHubObject *hub, WorkLinkObject *link)
+{
+    Py_ssize_t i = 0;
+    while (i < hub->count && hub->links[i] != link) {
+        i++;
+    }
+    if (i == hub->count) {
+        return false;
+    }
+    for (; i + 1 < hub->count; i++) {
+        hub->links[i] = hub->links[i + 1];
+    }
+    hub->count--;
+    hub->seen_count = 0; /* until the next look */
+    return true;
+}
+
+/* bury(link, retry): forgets a worker that has ended; what it had not begun goes to the others.  A list
+ * with (future, fn, expired) of the task that it had begun; with `retry` that task goes to another worker if
+ * it has retries left.  More than one are lost only with a link that was damaged. */
 static PyObject *
 hub_bury(ProcHubObject *hub, PyObject *args)
 {
-    PyObject *object, *lost = Py_None;
+    PyObject *object;
     int retry;
     struct cxb_errands errands = CXB_ERRANDS_INIT;
     if (!PyArg_ParseTuple(args, "O!p:bury", hub->state->worklink_type, &object, &retry)) {
@@ -170,44 +218,14 @@ hub_bury(ProcHubObject *hub, PyObject *args)
     }
     WorkLinkObject *link = (WorkLinkObject *)object;
     cx_guard_take(&hub->guard);
-    link->active = false;
+    cx_store_relaxed(&link->active, false);
     cxb_link_revoke(hub, link, UINT32_MAX);
-    struct cxb_job *job = cxb_link_oldest(link);
-    if (job != NULL && retry && job->retries > 0 && !job->expired) {
-        job->retries--;
-        hub->pending++; /* detached below, and a new one */
-        cxb_hub_detach(hub, job);
-        job->future->job = job;
-        job->prev = NULL;
-        job->next = hub->backlog.first;
-        *(job->next != NULL ? &job->next->prev : &hub->backlog.last) = job;
-        hub->backlog.first = job;
-        job = NULL;
-    }
-    else if (job != NULL) {
-        cxb_hub_detach(hub, job);
-    }
-    Py_ssize_t i = 0;
-    while (i < hub->count && hub->links[i] != link) {
-        i++;
-    }
-    bool known = i < hub->count;
-    for (; known && i + 1 < hub->count; i++) {
-        hub->links[i] = hub->links[i + 1];
-    }
-    hub->count -= known;
+    struct cxb_job *jobs = cxb_link_lost(hub, link, retry != 0);
+    bool known = take_link(hub, link);
     cxb_hub_dispatch(hub, &errands);
     cx_guard_release(&hub->guard);
     cxb_hub_run_errands(hub, &errands);
-    if (job != NULL) {
-        (void)!cx_future_start(&job->future->core);
-        lost = Py_BuildValue("OOO", (PyObject *)job->future, job->fn,
-                             job->expired ? Py_True : Py_False);
-        cxb_job_free(job);
-    }
-    else {
-        Py_INCREF(lost);
-    }
+    PyObject *lost = tell_lost(jobs);
     if (known) {
         Py_CLEAR(link->tag); /* which holds the link */
         Py_DECREF((PyObject *)link);
@@ -217,12 +235,38 @@ hub_bury(ProcHubObject *hub, PyObject *args)
 
 /* --- poll -------------------------------------------------------------------------------------- */
 
+/* The links as they are now: 0, or -1 with an exception. */
+static int
+look_round(ProcHubObject *hub)
+{
+    for (;;) {
+        cx_guard_take(&hub->guard);
+        Py_ssize_t count = hub->count;
+        bool fits = count <= hub->seen_room;
+        for (Py_ssize_t i = 0; fits && i < count; i++) {
+            hub->seen[i] = hub->links[i];
+        }
+        hub->seen_count = fits ? count : 0;
+        cx_guard_release(&hub->guard);
+        if (fits) {
+            return 0;
+        }
+        PyMem_RawFree(hub->seen);
+        hub->seen = PyMem_RawMalloc(sizeof(*hub->seen) * 2 * (size_t)count);
+        hub->seen_room = hub->seen == NULL ? 0 : 2 * count;
+        if (hub->seen == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+    }
+}
+
 /* Tells of tasks that are out of time, once; *until is when the next one will be. */
 static int
 check_times(ProcHubObject *hub, PyObject *events, int64_t *until)
 {
-    for (Py_ssize_t i = 0; i < hub->count; i++) {
-        WorkLinkObject *link = hub->links[i];
+    for (Py_ssize_t i = 0; i < hub->seen_count; i++) {
+        WorkLinkObject *link = hub->seen[i];
         int64_t begun, deadline;
         cx_guard_take(&hub->guard);
         struct cxb_job *job = cxb_link_oldest(link);
@@ -243,36 +287,11 @@ check_times(ProcHubObject *hub, PyObject *events, int64_t *until)
     return 0;
 }
 
-/* Says that the pool sleeps: true unless there is something to be done after all. */
-static bool
-lie_down(ProcHubObject *hub)
-{
-    for (Py_ssize_t i = 0; i < hub->count; i++) {
-        cx_shmbell_set(&hub->links[i]->link.results.shared->bell);
-    }
-    for (Py_ssize_t i = 0; i < hub->count; i++) {
-        if (cx_lane_waits(&hub->links[i]->link.results) && !hub->links[i]->damaged) {
-            return false;
-        }
-    }
-    return cx_load_acquire(&hub->woken) == 0;
-}
-
-static void
-get_up(ProcHubObject *hub)
-{
-    uint64_t count;
-    for (Py_ssize_t i = 0; i < hub->count; i++) {
-        cx_store_relaxed(&hub->links[i]->link.results.shared->bell, 0);
-    }
-    (void)!read(hub->eventfd, &count, sizeof count);
-}
-
 /* Sleeps, then tells of workers that have ended: 0, or -1 with an exception. */
 static int
 sleep_until(ProcHubObject *hub, int64_t until, PyObject *events)
 {
-    Py_ssize_t count = hub->count;
+    Py_ssize_t count = hub->seen_count;
     struct pollfd few[17], *fds = few;
     if (count + 1 > (Py_ssize_t)Py_ARRAY_LENGTH(few) &&
         (fds = PyMem_RawMalloc(sizeof(*fds) * (size_t)(count + 1))) == NULL) {
@@ -281,7 +300,7 @@ sleep_until(ProcHubObject *hub, int64_t until, PyObject *events)
     }
     fds[0] = (struct pollfd){.fd = hub->eventfd, .events = POLLIN};
     for (Py_ssize_t i = 0; i < count; i++) {
-        WorkLinkObject *link = hub->links[i];
+        WorkLinkObject *link = hub->seen[i];
         fds[i + 1] = (struct pollfd){.fd = link->ended ? -1 : link->pidfd, .events = POLLIN};
     }
     int64_t left = until == CX_FOREVER ? -1 : until - cx_now();
@@ -290,7 +309,7 @@ sleep_until(ProcHubObject *hub, int64_t until, PyObject *events)
         wait = (struct timespec){left / CX_SECOND, left % CX_SECOND};
     }
     int ready, error;
-    if (lie_down(hub)) {
+    if (cxb_hub_lie_down(hub)) {
         Py_BEGIN_ALLOW_THREADS
         ready = ppoll(fds, (nfds_t)count + 1, until == CX_FOREVER ? NULL : &wait, NULL);
         error = errno;
@@ -301,17 +320,19 @@ sleep_until(ProcHubObject *hub, int64_t until, PyObject *events)
         ready = ppoll(fds, (nfds_t)count + 1, &wait, NULL);
         error = errno;
     }
-    get_up(hub);
+    cxb_hub_get_up(hub);
     int failed = 0;
     if (ready < 0 && error != EINTR) {
         errno = error;
         PyErr_SetFromErrno(PyExc_OSError);
         failed = -1;
     }
-    for (Py_ssize_t i = 0; ready > 0 && failed == 0 && i < count && i < hub->count; i++) {
+    for (Py_ssize_t i = 0; ready > 0 && failed == 0 && i < count; i++) {
         if (fds[i + 1].revents != 0) {
-            WorkLinkObject *link = hub->links[i];
+            WorkLinkObject *link = hub->seen[i];
+            cx_guard_take(&hub->guard);
             link->ended = true;
+            cx_guard_release(&hub->guard);
             failed = cxb_hub_event(events, "ended", link, Py_NewRef(Py_None));
         }
     }
@@ -326,7 +347,7 @@ static Py_ssize_t
 work_off(ProcHubObject *hub, PyObject *events)
 {
     struct cxb_errands errands = CXB_ERRANDS_INIT;
-    Py_ssize_t n = cxb_hub_drain(hub, events);
+    Py_ssize_t n = look_round(hub) < 0 ? -1 : cxb_hub_drain(hub, events);
     cx_guard_take(&hub->guard);
     cxb_hub_dispatch(hub, &errands);
     cxb_hub_balance(hub, &errands);
@@ -338,7 +359,7 @@ work_off(ProcHubObject *hub, PyObject *events)
 static bool
 is_finished(ProcHubObject *hub)
 {
-    return cx_load_acquire(&hub->closed) != 0 && hub->pending == 0;
+    return cx_load_acquire(&hub->closed) != 0 && cxb_hub_is_done(hub);
 }
 
 static PyObject *
@@ -395,10 +416,15 @@ hub_drain(ProcHubObject *hub, PyObject *object)
         return PyErr_Format(PyExc_TypeError, "drain() takes a WorkLink, got %R", object);
     }
     Py_ssize_t n = 1;
-    while (events != NULL && n > 0) {
+    while (events != NULL && (n > 0 || n == -2)) {
         n = cxb_link_drain(hub, (WorkLinkObject *)object, events);
-        if (n < 0) {
+        if (n == -1) {
             Py_CLEAR(events);
+        }
+        else if (n == -2) { /* for as long as a result takes to be read */
+            Py_BEGIN_ALLOW_THREADS(void)
+            sched_yield();
+            Py_END_ALLOW_THREADS
         }
     }
     return events;
@@ -426,26 +452,6 @@ hub_fileno(ProcHubObject *hub, PyObject *unused)
 {
     (void)unused;
     return PyLong_FromLong(hub->eventfd);
-}
-
-/* counts(): submitted, begun or queued, completed, failed, in the backlog and READY. */
-static PyObject *
-hub_counts(ProcHubObject *hub, PyObject *unused)
-{
-    (void)unused;
-    uint64_t running = 0;
-    cx_guard_take(&hub->guard);
-    for (Py_ssize_t i = 0; i < hub->count; i++) {
-        struct cxb_job *job = cxb_link_oldest(hub->links[i]);
-        running += job != NULL &&
-                   cx_lane_claim(&hub->links[i]->link.tasks, job->number, NULL) == CX_CLAIM_TAKEN;
-    }
-    uint64_t counts[5] = {hub->submitted, running, hub->pending - running, hub->completed,
-                          hub->failed};
-    cx_guard_release(&hub->guard);
-    return Py_BuildValue("KKKKK", (unsigned long long)counts[0], (unsigned long long)counts[1],
-                         (unsigned long long)counts[2], (unsigned long long)counts[3],
-                         (unsigned long long)counts[4]);
 }
 
 static PyObject *
@@ -483,7 +489,14 @@ static PyObject *
 hub_get_pending(ProcHubObject *hub, void *unused)
 {
     (void)unused;
-    return PyLong_FromUnsignedLongLong(hub->pending);
+    return PyBool_FromLong(!cxb_hub_is_done(hub));
+}
+
+static PyObject *
+hub_get_foreign(ProcHubObject *hub, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(hub->generation != cx_fork_generation());
 }
 
 static PyMethodDef hub_methods[] = {
@@ -506,8 +519,6 @@ static PyMethodDef hub_methods[] = {
      DOC("wakeup($self)\n--\n\nwake(), by the name that the standard library calls.")},
     {"fileno", (PyCFunction)hub_fileno, METH_NOARGS,
      DOC("fileno($self)\n--\n\nThe event descriptor that workers write.")},
-    {"counts", (PyCFunction)hub_counts, METH_NOARGS,
-     DOC("counts($self)\n--\n\nJobs submitted, running, queued, completed, failed.")},
     {NULL, NULL, 0, NULL},
 };
 
@@ -515,7 +526,8 @@ static PyGetSetDef hub_getset[] = {
     {"closed", (getter)hub_get_closed, NULL, DOC("Whether close() was called."), NULL},
     {"growing", (getter)hub_get_growing, (setter)hub_set_growing,
      DOC("Whether submit() has to ask for workers if none is idle."), NULL},
-    {"pending", (getter)hub_get_pending, NULL, DOC("Jobs that are not done."), NULL},
+    {"pending", (getter)hub_get_pending, NULL, DOC("Whether jobs are not done."), NULL},
+    {"foreign", (getter)hub_get_foreign, NULL, DOC("Whether this is a forked copy."), NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -3,14 +3,16 @@
  *
  * ProcHub holds what was submitted.  A job is in the backlog, or in a slot of one WorkLink, where the
  * worker may take it and the hub may take it back; it is gone when its future is settled.  Whoever
- * submits puts jobs into slots; the manager thread alone takes results out, settles futures, and
+ * submits puts jobs into slots; the manager thread takes results out, settles futures, and
  * sleeps in poll(): on one event descriptor, which workers write only if they find the bell of their
- * results set, and on one pidfd for each worker.
+ * results set, and on one pidfd for each worker.  A thread in result() may take its own result out
+ * (procwatch.c); all else is the manager's.
  *
  * What to do about a worker that has ended, or a task that is out of time, is Python's to decide
  * (concx/futures/_manager.py); poll() returns such events.
  *
- * The guard protects the backlog, the table of links and the jobs in them.
+ * The guard protects the backlog, the table of links and the jobs in them, and `pending`.  It is taken
+ * before the one of a future, never inside it.
  */
 #ifndef CX_BINDING_PROCHUB_H
 #define CX_BINDING_PROCHUB_H
@@ -20,13 +22,18 @@
 
 enum cxb_task_kind { CXB_TASK_CALL = 1, CXB_TASK_NAMED }; /* (fn, *args); (names, fn, *args) */
 #define CXB_TASK_TIMED 1                                  /* flag: the worker says when it begins */
+#define CXB_TASK_KEPT 2 /* flag: what it lent stays lent, for another try */
+#define CXB_PARCEL 4    /* flag, of results too: it lent blocks (concx/futures/_mail.py) */
+#define CXB_PLAIN 8     /* flag, of results: reading it runs no Python code */
 
 enum cxb_result_kind {
     CXB_RESULT_VALUE = 1,
     CXB_RESULT_NONE,
-    CXB_RESULT_ERROR,      /* a pickled exception */
-    CXB_RESULT_UNREADABLE, /* likewise: the task could not be unpickled */
-    CXB_RESULT_LOG         /* a pickled log record; of no task */
+    CXB_RESULT_ERROR,       /* a pickled exception */
+    CXB_RESULT_UNREADABLE,  /* likewise: the task could not be unpickled */
+    CXB_RESULT_UNREACHABLE, /* the worker has not got the memory that the task lies in */
+    CXB_RESULT_LOG,         /* a pickled log record; of no task */
+    CXB_RESULT_MAIL         /* the worker has sent something beside the lane; of no task */
 };
 
 struct cxb_job {
@@ -34,12 +41,13 @@ struct cxb_job {
     FutureObject *future;
     PyObject *fn;
     Py_buffer payload;
+    PyObject *letter;      /* NULL, or what it has lent: taken back when this goes */
     struct WorkLink *link; /* NULL: in the backlog */
     uint64_t id;
     int64_t timeout; /* ns; 0: none */
     uint32_t number; /* in the lane */
     uint32_t kind, retries;
-    bool expired;
+    bool expired, kept;
     int error; /* errno of a put that failed */
 };
 
@@ -57,12 +65,17 @@ typedef struct WorkLink {
     struct cxb_job *jobs[CX_LANE_SLOTS]; /* by number */
     uint32_t first;                      /* no job below this number */
     uint32_t inflight;
-    int64_t budget; /* tasks that it may still be given; negative: any number */
     uint64_t completed;
-    bool active;  /* gets tasks; a spare one does not */
-    bool full;    /* in this round */
-    bool damaged; /* its segment holds what cannot be */
-    bool ended;   /* its pidfd has said so, and poll() has told */
+    /* Written under the guard, atomically: read without it. */
+    int64_t budget; /* tasks that it may still be given; negative: any number */
+    bool active;    /* gets tasks; a spare one does not */
+    bool damaged;   /* its segment holds what cannot be */
+    bool full;      /* in this round */
+    bool taking;    /* somebody takes results out; the guard's */
+    bool again;     /* meanwhile somebody else wanted to */
+    bool accused;   /* its damage was told of; of who takes */
+    /* The manager's. */
+    bool ended; /* its pidfd has said so, and poll() has told; written under the guard, too */
 } WorkLinkObject;
 
 typedef struct {
@@ -72,14 +85,20 @@ typedef struct {
     struct cxb_jobs backlog;
     WorkLinkObject **links;
     Py_ssize_t count, room;
+    WorkLinkObject **seen; /* the manager's copy of the table; it alone takes links away */
+    Py_ssize_t seen_count, seen_room;
     uint64_t next_id, pending; /* jobs whose futures are not settled */
-    uint64_t submitted, completed, failed;
+    uint64_t submitted;
+    uint64_t completed, failed; /* atomic: whoever takes results counts */
     int eventfd;
     uint32_t woken;   /* atomic: wake() was called */
     uint32_t closed;  /* atomic: submit refuses */
     uint32_t growing; /* atomic: more workers may be started; submit asks if none is idle */
     uint32_t generation;
+    bool looked_at;        /* a thread looks for a result (procwatch.c); these are the guard's */
+    uint32_t luck, passes; /* how often lately it saw one; how often nobody looked */
     PyObject *on_log;
+    PyObject *late; /* events for the manager from another thread, or NULL */
     PyObject *weakrefs;
 } ProcHubObject;
 
@@ -87,39 +106,40 @@ typedef struct {
 struct cxb_errands {
     uint32_t *bells[16]; /* of workers that sleep */
     int count;
+    bool wake; /* the manager: a link was found damaged */
     struct cxb_job *failed;
 };
-#define CXB_ERRANDS_INIT {{NULL}, 0, NULL}
+#define CXB_ERRANDS_INIT {{NULL}, 0, false, NULL}
 
 /* procjob.c */
 
-/* A job that holds what is given, its payload pickled already; NULL with an exception. */
+/* A job that holds what is given, its payload pickled already: bytes, or (bytes, letter); NULL with
+ * an exception. */
 struct cxb_job *cxb_job_new(FutureObject *f, PyObject *fn, PyObject *payload, uint32_t kind);
 void cxb_job_free(struct cxb_job *job);
-/* Takes the job over: 0, or -1 if the hub is closed (no exception is set; the job is the caller's). */
+/* Takes the job over: 0; 1 if no worker gets tasks, so somebody has to start one; or -1 if the hub is
+ * closed (no exception is set; the job is the caller's). */
 int cxb_hub_submit(ProcHubObject *hub, struct cxb_job *job);
 /* Under the guard: jobs of the backlog go into slots; then of busy workers into those of dry ones. */
 void cxb_hub_dispatch(ProcHubObject *hub, struct cxb_errands *errands);
 void cxb_hub_balance(ProcHubObject *hub, struct cxb_errands *errands);
 /* Outside of it. */
 void cxb_hub_run_errands(ProcHubObject *hub, struct cxb_errands *errands);
+/* Under the guard: a job that was detached is the next one again. */
+void cxb_hub_requeue(ProcHubObject *hub, struct cxb_job *job);
 /* Under the guard: a job leaves; the caller frees it outside. */
 void cxb_hub_detach(ProcHubObject *hub, struct cxb_job *job);
+/* Without it: whether no job is left. */
+bool cxb_hub_is_done(ProcHubObject *hub);
 /* Under the guard: the job that a worker must have begun first, or NULL. */
 struct cxb_job *cxb_link_oldest(WorkLinkObject *link);
 /* Under the guard: jobs that were not begun go from a link to the front of the backlog. */
 void cxb_link_revoke(ProcHubObject *hub, WorkLinkObject *link, uint32_t most);
-/* Lets poll() return. */
+/* Under the guard: the jobs that a worker which has ended had begun, chained by `next`; with `retry`
+ * those with retries left go to the front of the backlog instead. */
+struct cxb_job *cxb_link_lost(ProcHubObject *hub, WorkLinkObject *link, bool retry);
+/* Lets poll() return, or only look. */
 void cxb_hub_wake(ProcHubObject *hub);
-
-/* procresult.c */
-
-/* Takes results from all links and settles futures: how many, or -1 with an exception; appends
- * events.  Manager thread only. */
-Py_ssize_t cxb_hub_drain(ProcHubObject *hub, PyObject *events);
-/* The same of one link that has ended. */
-Py_ssize_t cxb_link_drain(ProcHubObject *hub, WorkLinkObject *link, PyObject *events);
-/* Appends (what, tag, detail_steal): 0 or -1. */
-int cxb_hub_event(PyObject *events, const char *what, WorkLinkObject *link, PyObject *detail_steal);
+void cxb_hub_kick(ProcHubObject *hub);
 
 #endif

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "binding/prochub.h"
+#include "binding/procresult.h"
 
 #include <errno.h>
 #include <unistd.h>
+
+#include "binding/errors.h"
 
 #define AT(number) ((number) & (CX_LANE_SLOTS - 1))
 
@@ -16,10 +18,13 @@ cxb_job_new(FutureObject *f, PyObject *fn, PyObject *payload, uint32_t kind)
         PyErr_NoMemory();
         return NULL;
     }
-    if (PyObject_GetBuffer(payload, &job->payload, PyBUF_SIMPLE) < 0) {
+    PyObject *data = payload, *letter = NULL;
+    if ((PyTuple_CheckExact(payload) && !PyArg_ParseTuple(payload, "OO", &data, &letter)) ||
+        PyObject_GetBuffer(data, &job->payload, PyBUF_SIMPLE) < 0) {
         PyMem_RawFree(job);
         return NULL;
     }
+    job->letter = Py_XNewRef(letter);
     job->future = (FutureObject *)Py_NewRef((PyObject *)f);
     job->fn = Py_NewRef(fn);
     job->kind = kind;
@@ -30,6 +35,7 @@ void
 cxb_job_free(struct cxb_job *job)
 {
     PyBuffer_Release(&job->payload);
+    Py_XDECREF(job->letter);
     Py_DECREF(job->fn);
     Py_DECREF((PyObject *)job->future);
     PyMem_RawFree(job);
@@ -91,8 +97,25 @@ cxb_hub_detach(ProcHubObject *hub, struct cxb_job *job)
     else {
         unlink_job(&hub->backlog, job);
     }
-    job->future->job = NULL;
+    cx_store_relaxed(&job->future->job, NULL);
     hub->pending--;
+}
+
+void
+cxb_hub_requeue(ProcHubObject *hub, struct cxb_job *job)
+{
+    hub->pending++;
+    cx_store_relaxed(&job->future->job, job);
+    prepend(&hub->backlog, job);
+}
+
+bool
+cxb_hub_is_done(ProcHubObject *hub)
+{
+    cx_guard_take(&hub->guard);
+    bool done = hub->pending == 0;
+    cx_guard_release(&hub->guard);
+    return done;
 }
 
 /* The one with the least to do. */
@@ -118,15 +141,18 @@ put(WorkLinkObject *link, struct cxb_job *job)
                                 .length = (uint64_t)job->payload.len,
                                 .id = job->id,
                                 .kind = job->kind,
-                                .flags = job->timeout != 0 ? CXB_TASK_TIMED : 0};
+                                .flags = (job->timeout != 0 ? CXB_TASK_TIMED : 0) |
+                                         (job->letter != NULL ? CXB_PARCEL : 0) |
+                                         (job->kept ? CXB_TASK_KEPT : 0)};
     if (link->jobs[AT(lane->at)] != NULL) {
         return CX_FULL; /* done, but its result was not taken yet */
     }
     enum cx_status status = cx_lane_put(lane, &m, &job->number);
     if (status == CX_OK) {
+        cx_worklink_note(&link->link, true);
         link->jobs[AT(job->number)] = job;
         link->inflight++;
-        link->budget -= link->budget > 0;
+        cx_store_relaxed(&link->budget, link->budget - (link->budget > 0));
         job->link = link;
     }
     return status;
@@ -158,8 +184,9 @@ cxb_hub_dispatch(ProcHubObject *hub, struct cxb_errands *errands)
             link->full = true;
         }
         else if (status == CX_DAMAGED) {
-            link->damaged = true;
-            link->active = false;
+            cx_store_relaxed(&link->damaged, true);
+            cx_store_relaxed(&link->active, false);
+            errands->wake = true;
         }
         else {
             job->error = status == CX_TOO_BIG ? EMSGSIZE : link->link.tasks.area.error;
@@ -182,10 +209,30 @@ cxb_link_revoke(ProcHubObject *hub, WorkLinkObject *link, uint32_t most)
             return; /* it was begun, and so were all before it */
         }
         take_out(link, job);
-        link->budget += link->budget >= 0;
+        cx_store_relaxed(&link->budget, link->budget + (link->budget >= 0));
         prepend(&hub->backlog, job);
         most--;
     }
+}
+
+struct cxb_job *
+cxb_link_lost(ProcHubObject *hub, WorkLinkObject *link, bool retry)
+{
+    struct cxb_job *lost = NULL, *job;
+    while ((job = cxb_link_oldest(link)) != NULL) {
+        (void)!cx_future_start(&job->future->core);
+        if (retry && job->retries > 0 && !job->expired) {
+            job->retries--;
+            take_out(link, job);
+            prepend(&hub->backlog, job);
+        }
+        else {
+            cxb_hub_detach(hub, job);
+            job->next = lost;
+            lost = job;
+        }
+    }
+    return lost;
 }
 
 void
@@ -219,17 +266,14 @@ cxb_hub_run_errands(ProcHubObject *hub, struct cxb_errands *errands)
     for (int i = 0; i < errands->count; i++) {
         (void)cx_unpark_shared(errands->bells[i], 1);
     }
+    if (errands->wake) {
+        cxb_hub_wake(hub);
+    }
     while (errands->failed != NULL) {
         struct cxb_job *job = errands->failed;
         PyObject *aside = cxb_error_set_aside();
         errands->failed = job->next;
-        errno = job->error;
-        if (job->error == ENOMEM) {
-            PyErr_NoMemory();
-        }
-        else {
-            PyErr_SetFromErrno(PyExc_OSError);
-        }
+        cxb_raise_errno(job->error);
         if (cxb_future_fail(job->future) == CX_INTR) {
             PyErr_WriteUnraisable((PyObject *)hub);
         }
@@ -243,27 +287,39 @@ cxb_hub_submit(ProcHubObject *hub, struct cxb_job *job)
 {
     struct cxb_errands errands = CXB_ERRANDS_INIT;
     cx_guard_take(&hub->guard);
-    bool closed = cx_load_relaxed(&hub->closed) != 0;
+    bool closed = cx_load_relaxed(&hub->closed) != 0, deserted = false;
     if (!closed) {
         job->id = ++hub->next_id;
         hub->pending++;
         hub->submitted++;
-        job->future->job = job;
+        cx_store_relaxed(&job->future->job, job);
         append(&hub->backlog, job);
         cxb_hub_dispatch(hub, &errands);
+        deserted = hub->backlog.first != NULL;
+        for (Py_ssize_t i = 0; i < hub->count && deserted; i++) {
+            deserted = !hub->links[i]->active;
+        }
     }
     cx_guard_release(&hub->guard);
     cxb_hub_run_errands(hub, &errands);
-    return closed ? -1 : 0;
+    return closed ? -1 : deserted;
+}
+
+void
+cxb_hub_kick(ProcHubObject *hub)
+{
+    uint64_t one = 1;
+    if (hub->generation == cx_fork_generation()) {
+        (void)!write(hub->eventfd, &one, sizeof one);
+    }
 }
 
 void
 cxb_hub_wake(ProcHubObject *hub)
 {
-    uint64_t one = 1;
     if (hub->generation == cx_fork_generation()) {
         cx_store_release(&hub->woken, 1);
-        (void)!write(hub->eventfd, &one, sizeof one);
+        cxb_hub_kick(hub);
     }
 }
 
@@ -298,11 +354,14 @@ cxb_job_withdraw(FutureObject *f)
     }
     cx_guard_take(&hub->guard);
     struct cxb_job *job = f->job;
+    /* A task that is tried again was begun, wherever it waits now. */
     bool back =
-        job == NULL || job->link == NULL || cx_lane_revoke(&job->link->link.tasks, job->number);
+        job == NULL || (cx_future_state(&f->core) != CX_RUNNING &&
+                        (job->link == NULL || cx_lane_revoke(&job->link->link.tasks, job->number)));
     if (back && job != NULL) {
-        if (job->link != NULL) {
-            job->link->budget += job->link->budget >= 0;
+        WorkLinkObject *link = job->link;
+        if (link != NULL) {
+            cx_store_relaxed(&link->budget, link->budget + (link->budget >= 0));
         }
         cxb_hub_detach(hub, job);
     }
@@ -348,6 +407,10 @@ hub_take_all(ProcHubObject *hub, PyObject *unused)
         cx_guard_take(&hub->guard);
         struct cxb_job *job = any_job(hub);
         if (job != NULL) {
+            /* No worker begins it any more, and nobody cancels what was begun. */
+            if (job->link != NULL && !cx_lane_revoke(&job->link->link.tasks, job->number)) {
+                (void)!cx_future_start(&job->future->core);
+            }
             cxb_hub_detach(hub, job);
         }
         cx_guard_release(&hub->guard);
@@ -372,6 +435,9 @@ hub_queued(ProcHubObject *hub, PyObject *unused)
     PyObject *futures = PyList_New(0);
     struct cxb_job **found = NULL;
     Py_ssize_t n = 0, room = 0;
+    if (hub->generation != cx_fork_generation()) {
+        return futures; /* the guard may have been somebody's at the fork */
+    }
     cx_guard_take(&hub->guard);
     room = (Py_ssize_t)hub->pending;
     found = PyMem_RawMalloc(sizeof(*found) * (size_t)(room + 1));
@@ -406,7 +472,34 @@ hub_queued(ProcHubObject *hub, PyObject *unused)
     return futures;
 }
 
+/* counts(): submitted, begun or queued, completed, failed, in the backlog and READY. */
+static PyObject *
+hub_counts(ProcHubObject *hub, PyObject *unused)
+{
+    (void)unused;
+    uint64_t running = 0;
+    bool ours = hub->generation == cx_fork_generation(); /* else the guard may be somebody's */
+    if (ours) {
+        cx_guard_take(&hub->guard);
+    }
+    for (Py_ssize_t i = 0; i < hub->count; i++) {
+        struct cxb_job *job = cxb_link_oldest(hub->links[i]);
+        running += job != NULL &&
+                   cx_lane_claim(&hub->links[i]->link.tasks, job->number, NULL) == CX_CLAIM_TAKEN;
+    }
+    uint64_t submitted = hub->submitted, queued = hub->pending - running;
+    if (ours) {
+        cx_guard_release(&hub->guard);
+    }
+    return Py_BuildValue("KKKKK", (unsigned long long)submitted, (unsigned long long)running,
+                         (unsigned long long)queued,
+                         (unsigned long long)cx_load_relaxed(&hub->completed),
+                         (unsigned long long)cx_load_relaxed(&hub->failed));
+}
+
 PyMethodDef cxb_hub_job_methods[] = {
+    {"counts", (PyCFunction)hub_counts, METH_NOARGS,
+     PyDoc_STR("counts($self)\n--\n\nJobs submitted, running, queued, completed, failed.")},
     {"take_all", (PyCFunction)hub_take_all, METH_NOARGS,
      PyDoc_STR("take_all($self)\n--\n\nGive up all jobs; the list of their futures.")},
     {"queued", (PyCFunction)hub_queued, METH_NOARGS,

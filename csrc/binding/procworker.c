@@ -14,6 +14,9 @@
 
 #define DOC(text) PyDoc_STR(text)
 #define LOOK_FOR_OWNER (CX_SECOND / 2)
+#define LOOK (CX_SECOND / 20000) /* for a task, before sleeping */
+#define MOST_LUCK 8
+#define RARELY 16
 
 typedef struct {
     PyObject_HEAD
@@ -21,11 +24,14 @@ typedef struct {
     struct cx_shm shm;
     struct cx_worklink link;
     struct cx_lock lock; /* of the lane of results: log records come from any thread */
-    PyObject *fail;      /* fail(exception) -> what is sent for it */
+    PyObject *fail;      /* fail(exception[, result that raised it]) -> what is sent for it */
+    PyObject *desk;      /* NULL, or what reads and writes parcels (concx/futures/_mail.py) */
     int eventfd;
     int64_t looked; /* for the owner */
     unsigned long long most, done;
     unsigned long long most_rss; /* bytes; 0: any */
+    bool plain;                  /* the result that is on its way */
+    uint32_t luck, passes; /* of look(): how often lately a task came, how often it was not tried */
 } ProcWorkerObject;
 
 static PyObject *
@@ -72,6 +78,7 @@ worker_traverse(ProcWorkerObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->fail);
+    Py_VISIT(self->desk);
     return 0;
 }
 
@@ -79,6 +86,7 @@ static int
 worker_clear(ProcWorkerObject *self)
 {
     Py_CLEAR(self->fail);
+    Py_CLEAR(self->desk);
     return 0;
 }
 
@@ -96,14 +104,6 @@ worker_dealloc(ProcWorkerObject *self)
     Py_DECREF(type);
 }
 
-static void
-set_state(ProcWorkerObject *self, enum cx_work_state state)
-{
-    CX_KILL_POINT();
-    cx_store_release(&self->link.shared->state, (uint32_t)state);
-    CX_KILL_POINT();
-}
-
 /* Whether the pool's process has gone. */
 static bool
 is_orphan(ProcWorkerObject *self)
@@ -117,11 +117,20 @@ is_orphan(ProcWorkerObject *self)
 }
 
 static void
-tell_pool(ProcWorkerObject *self)
+tell_manager(ProcWorkerObject *self)
 {
     uint64_t one = 1;
     if (cx_lane_answers(&self->link.results)) {
         (void)!write(self->eventfd, &one, sizeof one);
+    }
+}
+
+/* Of a result: whoever looks at the lane sees it. */
+static void
+tell_pool(ProcWorkerObject *self)
+{
+    if (!cx_lane_is_watched(&self->link.results)) {
+        tell_manager(self);
     }
 }
 
@@ -170,12 +179,12 @@ send(ProcWorkerObject *self, const struct cx_lane_message *m)
     }
 }
 
-/* The exception in flight is sent: as send(). */
+/* The exception in flight, of a result's pickling if there is one, is sent: as send(). */
 static enum cx_status
-send_error(ProcWorkerObject *self, uint64_t id, uint32_t kind)
+send_error(ProcWorkerObject *self, uint64_t id, uint32_t kind, PyObject *result)
 {
     PyObject *error = cxb_error_set_aside();
-    PyObject *bytes = PyObject_CallOneArg(self->fail, error);
+    PyObject *bytes = PyObject_CallFunctionObjArgs(self->fail, error, result, NULL);
     Py_buffer view;
     Py_DECREF(error);
     if (bytes == NULL || PyObject_GetBuffer(bytes, &view, PyBUF_SIMPLE) < 0) {
@@ -189,22 +198,40 @@ send_error(ProcWorkerObject *self, uint64_t id, uint32_t kind)
     return status;
 }
 
+static void
+call_back(ProcWorkerObject *self, PyObject *parcel)
+{
+    PyObject *done = PyObject_CallMethod(self->desk, "call_back", "(O)", parcel);
+    if (done == NULL) {
+        PyErr_WriteUnraisable(self->desk);
+    }
+    Py_XDECREF(done);
+}
+
 /* A signal that arrives while a result waits for room is the task's, as it were; it is sent after
  * the result.  What the pool has no memory for becomes an error. */
 static enum cx_status
-send_value(ProcWorkerObject *self, uint64_t id, PyObject *bytes)
+send_value(ProcWorkerObject *self, uint64_t id, PyObject *payload)
 {
     Py_buffer view;
-    if (PyObject_GetBuffer(bytes, &view, PyBUF_SIMPLE) < 0) {
-        return send_error(self, id, CXB_RESULT_ERROR);
+    PyObject *bytes = payload, *parcel = NULL;
+    if ((PyTuple_CheckExact(payload) && !PyArg_ParseTuple(payload, "OO", &bytes, &parcel)) ||
+        PyObject_GetBuffer(bytes, &view, PyBUF_SIMPLE) < 0) {
+        return send_error(self, id, CXB_RESULT_ERROR, NULL);
     }
-    struct cx_lane_message m = {view.buf, (uint64_t)view.len, id, 0, CXB_RESULT_VALUE};
+    struct cx_lane_message m = {view.buf, (uint64_t)view.len, id,
+                                parcel != NULL ? CXB_PARCEL
+                                : self->plain  ? CXB_PLAIN
+                                               : 0,
+                                CXB_RESULT_VALUE};
     enum cx_status status = send(self, &m);
     PyBuffer_Release(&view);
+    if (parcel != NULL && (status == CX_OSERROR || status == CX_TOO_BIG)) {
+        call_back(self, parcel);
+    }
     if (status == CX_OSERROR || status == CX_TOO_BIG) {
-        errno = status == CX_TOO_BIG ? EMSGSIZE : self->link.results.area.error;
-        PyErr_SetFromErrno(PyExc_OSError);
-        return send_error(self, id, CXB_RESULT_ERROR);
+        cxb_raise_errno(status == CX_TOO_BIG ? EMSGSIZE : self->link.results.area.error);
+        return send_error(self, id, CXB_RESULT_ERROR, NULL);
     }
     return status;
 }
@@ -231,32 +258,60 @@ call(PyObject *task, uint32_t kind)
     return PyObject_Vectorcall(items[0], items + 1, (size_t)nargs, names);
 }
 
+/* None: it lies in memory that this process has not got. */
+static PyObject *
+load_task(ProcWorkerObject *self, const struct cx_lane_message *m)
+{
+    return (m->flags & CXB_PARCEL) == 0
+               ? cxb_payload_load(self->state, m->data, m->length)
+               : cxb_payload_load_with(self->desk, m->data, m->length,
+                                       (m->flags & CXB_TASK_KEPT) != 0 ? Py_True : Py_False);
+}
+
+/* Bytes, or (bytes, parcel). */
+static PyObject *
+dump_result(ProcWorkerObject *self, PyObject *result)
+{
+    self->plain = cxb_payload_is_plain(result, 2);
+    if (self->desk == NULL || self->plain) {
+        return cxb_payload_dump(self->state, result, true);
+    }
+    return PyObject_CallMethod(self->desk, "dump", "(O)", result);
+}
+
 static enum cx_status
 work(ProcWorkerObject *self, const struct cx_lane_message *m)
 {
-    PyObject *task = cxb_payload_load(self->state, m->data, m->length);
+    PyObject *task = load_task(self, m);
     uint64_t id = m->id;
     cx_lane_pass(&self->link.tasks);
     if (task == NULL) {
-        return send_error(self, id, CXB_RESULT_UNREADABLE);
+        return send_error(self, id, CXB_RESULT_UNREADABLE, NULL);
+    }
+    if (task == Py_None && (m->flags & CXB_PARCEL) != 0) {
+        struct cx_lane_message back = {"", 0, id, 0, CXB_RESULT_UNREACHABLE};
+        Py_DECREF(task);
+        return send(self, &back);
     }
     PyObject *result = call(task, m->kind), *bytes = NULL;
     bool none = result == Py_None;
     if (result != NULL && !none) {
-        bytes = cxb_payload_dump(self->state, result, cxb_payload_is_plain(result, 2));
+        bytes = dump_result(self, result);
     }
-    Py_XDECREF(result);
     enum cx_status status;
     if (none) {
+        Py_DECREF(result);
         struct cx_lane_message empty = {"", 0, id, 0, CXB_RESULT_NONE};
         Py_DECREF(task); /* before anybody learns of the result */
         return send(self, &empty);
     }
     if (bytes == NULL) {
-        status = send_error(self, id, CXB_RESULT_ERROR);
+        status = send_error(self, id, CXB_RESULT_ERROR, result);
+        Py_XDECREF(result);
         Py_DECREF(task);
         return status;
     }
+    Py_DECREF(result);
     Py_DECREF(task);
     status = send_value(self, id, bytes);
     Py_DECREF(bytes);
@@ -282,6 +337,29 @@ is_large(ProcWorkerObject *self)
            strtoull(resident, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) > self->most_rss;
 }
 
+/* Whether a task comes within the time that a wake would take; if that was so lately. */
+static bool
+look(ProcWorkerObject *self)
+{
+    bool waits = false;
+    cx_worklink_note(&self->link, false);
+    if ((self->luck == 0 && self->passes++ % RARELY != 0) ||
+        cx_worklink_is_here(&self->link, false)) {
+        return false;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    int64_t until = cx_now() + LOOK;
+    do {
+        for (int i = 0; i < 16 && !waits; i++) {
+            waits = cx_lane_waits(&self->link.tasks);
+            cx_pause();
+        }
+    } while (!waits && cx_load_relaxed(&self->link.shared->stop) == 0 && cx_now() < until);
+    Py_END_ALLOW_THREADS
+    self->luck = !waits ? self->luck / 2 : self->luck < MOST_LUCK ? self->luck + 1 : MOST_LUCK;
+    return waits;
+}
+
 /* Sleeps until there may be a task: CX_OK; CX_CLOSED leave; CX_INTR with an exception. */
 static enum cx_status
 idle(ProcWorkerObject *self)
@@ -289,6 +367,9 @@ idle(ProcWorkerObject *self)
     struct cx_lane *tasks = &self->link.tasks;
     if (cx_load_acquire(&self->link.shared->stop) != 0) {
         return cx_lane_waits(tasks) ? CX_OK : CX_CLOSED;
+    }
+    if (look(self)) {
+        return CX_OK;
     }
     cx_shmbell_set(&tasks->shared->bell);
     if (cx_lane_waits(tasks) || cx_load_acquire(&self->link.shared->stop) != 0) {
@@ -306,7 +387,7 @@ worker_run(ProcWorkerObject *self, PyObject *unused)
 {
     (void)unused;
     enum cx_status status = CX_OK;
-    set_state(self, CX_WORK_READY);
+    cx_worklink_tell(&self->link, CX_WORK_READY);
     self->looked = cx_now();
     while (status == CX_OK && (self->most == 0 || self->done < self->most)) {
         struct cx_lane_message m;
@@ -315,9 +396,15 @@ worker_run(ProcWorkerObject *self, PyObject *unused)
             status = idle(self);
             continue;
         }
-        if (status == CX_OK) {
+        if (status == CX_OSERROR) { /* no memory for that task */
+            cxb_raise_errno(self->link.tasks.area.error);
+            status = send_error(self, m.id, CXB_RESULT_ERROR, NULL);
+            cx_lane_pass(&self->link.tasks);
+            self->done++;
+        }
+        else if (status == CX_OK) {
             if ((m.flags & CXB_TASK_TIMED) != 0) {
-                tell_pool(self);
+                tell_manager(self); /* which counts the time */
             }
             status = work(self, &m);
             self->done++;
@@ -329,7 +416,7 @@ worker_run(ProcWorkerObject *self, PyObject *unused)
     if (status != CX_OK && status != CX_CLOSED) {
         return status == CX_INTR ? NULL : cxb_raise(self->state, status);
     }
-    set_state(self, CX_WORK_LEFT);
+    cx_worklink_tell(&self->link, CX_WORK_LEFT);
     Py_RETURN_NONE;
 }
 
@@ -341,7 +428,7 @@ worker_leave(ProcWorkerObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "|p:leave", &failed)) {
         return NULL;
     }
-    set_state(self, failed ? CX_WORK_FAILED : CX_WORK_LEFT);
+    cx_worklink_tell(&self->link, failed ? CX_WORK_FAILED : CX_WORK_LEFT);
     Py_RETURN_NONE;
 }
 
@@ -362,7 +449,34 @@ worker_log(ProcWorkerObject *self, PyObject *data)
     return PyBool_FromLong(status == CX_OK);
 }
 
+/* ring(): the pool is to look what came beside the lane. */
+static PyObject *
+worker_ring(ProcWorkerObject *self, PyObject *unused)
+{
+    (void)unused;
+    struct cx_lane_message m = {"", 0, 0, 0, CXB_RESULT_MAIL};
+    enum cx_status status = send(self, &m);
+    return status == CX_INTR ? NULL : PyBool_FromLong(status == CX_OK);
+}
+
+static PyObject *
+worker_get_desk(ProcWorkerObject *self, void *unused)
+{
+    (void)unused;
+    return Py_NewRef(self->desk != NULL ? self->desk : Py_None);
+}
+
+static int
+worker_set_desk(ProcWorkerObject *self, PyObject *desk, void *unused)
+{
+    (void)unused;
+    Py_XSETREF(self->desk, Py_XNewRef(desk));
+    return 0;
+}
+
 static PyMethodDef worker_methods[] = {
+    {"ring", (PyCFunction)worker_ring, METH_NOARGS,
+     DOC("ring($self)\n--\n\nLet the pool read what was sent beside the link; whether it will.")},
     {"run", (PyCFunction)worker_run, METH_NOARGS,
      DOC("run($self)\n--\n\nDo tasks until the pool says to stop.")},
     {"leave", (PyCFunction)worker_leave, METH_VARARGS,
@@ -373,11 +487,18 @@ static PyMethodDef worker_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyGetSetDef worker_getset[] = {
+    {"desk", (getter)worker_get_desk, (setter)worker_set_desk,
+     DOC("What reads tasks with lent blocks, and writes results."), NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyType_Slot worker_slots[] = {
     {Py_tp_new, worker_new},
     {Py_tp_doc, (void *)DOC("ProcWorker(fd, eventfd, fail, max_tasks, max_rss)\n--\n\nA worker's "
                             "end of its link; takes the segment's descriptor over.")},
     {Py_tp_methods, worker_methods},
+    {Py_tp_getset, worker_getset},
     {Py_tp_traverse, worker_traverse},
     {Py_tp_clear, worker_clear},
     {Py_tp_dealloc, worker_dealloc},

@@ -134,6 +134,7 @@ borrow(BlockObject *self, bool over, bool private)
 {
     struct cx_shm *shm = &self->segment->shm;
     self->lent = self->at;
+    cx_shmarena_sign(self->lent, cx_owner_self());
     self->borrowed = cx_shmarena_borrow(self->lent, over);
     if (!self->borrowed) {
         return CX_DAMAGED;

@@ -181,10 +181,11 @@ segment_mine(SegmentObject *self, void *unused)
 #define LARGE (1 << 16)
 
 static enum cx_status
-lend(SegmentObject *self, const Py_buffer *view, uint64_t *offset)
+lend(SegmentObject *self, const Py_buffer *view, uint64_t *offset, uint32_t *serial)
 {
     cx_lock_acquire(&self->lock);
     enum cx_status status = cx_shmarena_lend(&self->arena, (uint64_t)view->len, offset);
+    *serial = self->arena.loans;
     cx_lock_release(&self->lock);
     if (status == CX_OK) {
         memcpy(self->shm.base + *offset, view->buf, (size_t)view->len);
@@ -197,6 +198,7 @@ segment_lend(SegmentObject *self, PyObject *data)
 {
     Py_buffer view;
     uint64_t offset;
+    uint32_t serial;
     enum cx_status status;
     if (!cx_shmarena_mine(&self->arena)) {
         Py_RETURN_NONE;
@@ -206,32 +208,64 @@ segment_lend(SegmentObject *self, PyObject *data)
     }
     if (view.len >= LARGE) {
         Py_BEGIN_ALLOW_THREADS
-        status = lend(self, &view, &offset);
+        status = lend(self, &view, &offset, &serial);
         Py_END_ALLOW_THREADS
     }
     else {
-        status = lend(self, &view, &offset);
+        status = lend(self, &view, &offset, &serial);
     }
     PyBuffer_Release(&view);
     if (status == CX_FULL) {
         Py_RETURN_NONE;
     }
-    return status == CX_OK ? PyLong_FromUnsignedLongLong(offset)
+    return status == CX_OK ? Py_BuildValue("KI", (unsigned long long)offset, serial)
                            : cxb_shm_raise(self->state, &self->shm, status);
 }
 
 static PyObject *
-segment_call_back(SegmentObject *self, PyObject *place)
+segment_call_back(SegmentObject *self, PyObject *args)
 {
+    PyObject *place;
     int64_t offset;
-    if (cxb_int64(place, 0, "'offset'", &offset) < 0) {
+    unsigned int serial;
+    if (!PyArg_ParseTuple(args, "OI:call_back", &place, &serial) ||
+        cxb_int64(place, 0, "'offset'", &offset) < 0) {
         return NULL;
     }
     if (offset % 64 != 0 || offset < CX_SHM_HEADER + CX_SHMARENA_LINE ||
         (uint64_t)offset >= self->shm.mapped) {
         return cxb_raise(self->state, CX_DAMAGED);
     }
-    return PyBool_FromLong(cx_shmarena_call_back(self->shm.base + offset));
+    cx_lock_acquire(&self->lock);
+    bool back = cx_shmarena_recall(&self->arena, (uint64_t)offset, serial);
+    cx_lock_release(&self->lock);
+    return PyBool_FromLong(back);
+}
+
+/* held_by(borrower): the offsets of the lent blocks that a process had. */
+static PyObject *
+segment_held_by(SegmentObject *self, PyObject *borrower)
+{
+    int64_t who;
+    PyObject *offsets = cxb_int64(borrower, 0, "'borrower'", &who) < 0 ? NULL : PyList_New(0);
+    for (uint32_t i = 0; offsets != NULL; i++) {
+        uint64_t offset = 0;
+        cx_lock_acquire(&self->lock);
+        bool more = i < self->arena.lents;
+        if (more && cx_shmarena_is_with(&self->arena, i, (uint32_t)who)) {
+            offset = self->arena.lent[i].offset + CX_SHMARENA_LINE;
+        }
+        cx_lock_release(&self->lock);
+        if (!more) {
+            break;
+        }
+        PyObject *number = offset == 0 ? NULL : PyLong_FromUnsignedLongLong(offset);
+        if (offset != 0 && (number == NULL || PyList_Append(offsets, number) < 0)) {
+            Py_CLEAR(offsets);
+        }
+        Py_XDECREF(number);
+    }
+    return offsets;
 }
 
 static PyObject *
@@ -248,10 +282,13 @@ segment_lent(SegmentObject *self, void *unused)
 static PyMethodDef segment_methods[] = {
     {"lend", (PyCFunction)segment_lend, METH_O,
      DOC("lend($self, data, /)\n--\n\nA copy of the bytes in a block that goes with a message: its "
-         "offset, or None if there is no room.")},
-    {"call_back", (PyCFunction)segment_call_back, METH_O,
-     DOC("call_back($self, offset, /)\n--\n\nTake back a lent block whose message did not arrive; "
-         "False if it did.")},
+         "offset and the number of the loan, or None if there is no room.")},
+    {"call_back", (PyCFunction)segment_call_back, METH_VARARGS,
+     DOC("call_back($self, offset, loan, /)\n--\n\nTake back a lent block whose message did not "
+         "arrive; False if it did.")},
+    {"held_by", (PyCFunction)segment_held_by, METH_O,
+     DOC("held_by($self, borrower, /)\n--\n\nThe offsets of the blocks that a process has "
+         "borrowed last, by its pid.")},
     {"attach", (PyCFunction)segment_attach, METH_VARARGS | METH_CLASS,
      DOC("attach($type, fd, kind, event=-1, /)\n--\n\nThe segment behind a descriptor, which it "
          "owns then, and so it does the event of a ring.")},

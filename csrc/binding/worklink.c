@@ -58,7 +58,7 @@ link_clear(WorkLinkObject *self)
         if (job != NULL) {
             self->jobs[i] = NULL;
             self->inflight--;
-            job->future->job = NULL;
+            cx_store_relaxed(&job->future->job, NULL);
             cxb_job_free(job);
         }
     }
@@ -92,10 +92,7 @@ static PyObject *
 link_stop(WorkLinkObject *self, PyObject *unused)
 {
     (void)unused;
-    CX_KILL_POINT();
-    cx_store_release(&self->link.shared->stop, 1);
-    CX_KILL_POINT();
-    cx_shmbell_ring(&self->link.tasks.shared->bell, 1);
+    cx_worklink_stop(&self->link);
     Py_RETURN_NONE;
 }
 
@@ -107,31 +104,18 @@ link_get_state(WorkLinkObject *self, void *unused)
 }
 
 static PyObject *
-link_get_completed(WorkLinkObject *self, void *unused)
-{
-    (void)unused;
-    return PyLong_FromUnsignedLongLong(self->completed);
-}
-
-static PyObject *
-link_get_inflight(WorkLinkObject *self, void *unused)
-{
-    (void)unused;
-    return PyLong_FromUnsignedLong(self->inflight);
-}
-
-static PyObject *
 link_get_active(WorkLinkObject *self, void *unused)
 {
     (void)unused;
-    return PyBool_FromLong(self->active);
+    return PyBool_FromLong(cx_load_relaxed(&self->active));
 }
 
 static PyObject *
 link_get_budget(WorkLinkObject *self, void *unused)
 {
     (void)unused;
-    return self->budget < 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(self->budget);
+    int64_t budget = cx_load_relaxed(&self->budget);
+    return budget < 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(budget);
 }
 
 static PyMethodDef link_methods[] = {
@@ -145,8 +129,6 @@ static PyMethodDef link_methods[] = {
 static PyGetSetDef link_getset[] = {
     {"state", (getter)link_get_state, NULL,
      DOC("0 starting, 1 ready, 2 has left, 3 its initializer has failed."), NULL},
-    {"completed", (getter)link_get_completed, NULL, DOC("Tasks whose results have come."), NULL},
-    {"inflight", (getter)link_get_inflight, NULL, DOC("Tasks that it was given."), NULL},
     {"active", (getter)link_get_active, NULL, DOC("Whether it is given tasks."), NULL},
     {"budget", (getter)link_get_budget, NULL, DOC("Tasks it may still be given, or None."), NULL},
     {NULL, NULL, NULL, NULL, NULL},

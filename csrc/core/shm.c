@@ -37,11 +37,15 @@ _Static_assert(sizeof(struct header) <= CX_SHM_HEADER, "the header fits its plac
 
 #ifdef CX_KILL
 int cx_kill_at, cx_kill_count, cx_fill_fails;
+struct cx_kill_place *cx_kill_place;
 
 void
-cx_kill_point(void)
+cx_kill_point(const char *file, int line)
 {
     if (cx_kill_at != 0 && cx_fetch_add_relaxed(&cx_kill_count, 1) + 1 == cx_kill_at) {
+        if (cx_kill_place != NULL) {
+            *cx_kill_place = (struct cx_kill_place){file, line};
+        }
         kill(getpid(), SIGKILL);
     }
 }

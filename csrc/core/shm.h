@@ -78,8 +78,13 @@ bool cx_owner_alive(uint32_t owner);
 extern int cx_kill_at;    /* 0: never */
 extern int cx_kill_count; /* passed so far */
 extern int cx_fill_fails; /* cx_shm_fill finds no space */
-void cx_kill_point(void);
-#define CX_KILL_POINT() cx_kill_point()
+struct cx_kill_place {
+    const char *file;
+    int line;
+};
+extern struct cx_kill_place *cx_kill_place; /* what is told before the death; NULL: nothing */
+void cx_kill_point(const char *file, int line);
+#define CX_KILL_POINT() cx_kill_point(__FILE__, __LINE__)
 #else
 #define CX_KILL_POINT() ((void)0)
 #endif

@@ -148,7 +148,9 @@ cx_shmarena_lend(struct cx_shmarena *arena, uint64_t size, uint64_t *offset)
                                 : cx_shmarena_take(arena, size + CX_SHMARENA_LINE, block, &fresh);
     if (status == CX_OK) {
         arena->lents++;
+        block->serial = ++arena->loans;
         *offset = block->offset + CX_SHMARENA_LINE;
+        cx_shmarena_sign(arena->shm->base + *offset, 0);
         cx_store_relaxed(word_of(arena->shm->base + *offset), MESSAGE);
         CX_KILL_POINT();
     }
@@ -170,6 +172,13 @@ cx_shmarena_sweep(struct cx_shmarena *arena)
         cx_shmarena_give(arena, &block);
     }
     arena->lents = kept;
+}
+
+void
+cx_shmarena_sign(char *at, uint32_t borrower)
+{
+    cx_store_relaxed(word_of(at) + 1, borrower);
+    CX_KILL_POINT();
 }
 
 bool
@@ -211,4 +220,24 @@ cx_shmarena_call_back(char *at)
     } while (!cx_cas_release(word_of(at), &now, now & ~MESSAGE)); /* LP; [A2] */
     CX_KILL_POINT();
     return true;
+}
+
+bool
+cx_shmarena_recall(struct cx_shmarena *arena, uint64_t offset, uint32_t serial)
+{
+    for (uint32_t i = 0; i < arena->lents; i++) {
+        struct cx_shmarena_block *block = &arena->lent[i];
+        if (block->offset + CX_SHMARENA_LINE == offset && block->serial == serial) {
+            return cx_shmarena_call_back(arena->shm->base + offset);
+        }
+    }
+    return false;
+}
+
+bool
+cx_shmarena_is_with(const struct cx_shmarena *arena, uint32_t index, uint32_t pid)
+{
+    char *at = arena->shm->base + arena->lent[index].offset + CX_SHMARENA_LINE;
+    return (cx_load_acquire(word_of(at)) & ~MESSAGE) != 0 &&
+           (cx_load_relaxed(word_of(at) + 1) & ((1u << CX_OWNER_PID_BITS) - 1)) == pid;
 }

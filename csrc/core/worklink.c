@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* sched_getcpu */
+#endif
 #include "core/worklink.h"
 
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -75,7 +79,25 @@ cx_worklink_create(struct cx_worklink *link, struct cx_shm *shm)
     cx_worklink_attach(link, shm);
     reset_arena(&link->tasks);
     link->shared->owner = cx_owner_self();
+    CX_KILL_POINT();
     return CX_OK;
+}
+
+void
+cx_worklink_tell(struct cx_worklink *link, enum cx_work_state state)
+{
+    CX_KILL_POINT();
+    cx_store_release(&link->shared->state, (uint32_t)state);
+    CX_KILL_POINT();
+}
+
+void
+cx_worklink_stop(struct cx_worklink *link)
+{
+    CX_KILL_POINT();
+    cx_store_release(&link->shared->stop, 1);
+    CX_KILL_POINT();
+    cx_shmbell_ring(&link->tasks.shared->bell, 1);
 }
 
 static void
@@ -266,6 +288,37 @@ cx_lane_claim(struct cx_lane *lane, uint32_t number, int64_t *begun)
 }
 
 bool
+cx_lane_is_watched(struct cx_lane *lane)
+{
+    cx_fence_seq_cst();
+    return cx_load_relaxed(&lane->shared->watched) != 0;
+}
+
+static uint32_t
+processor(void)
+{
+#if defined(__linux__)
+    return (uint32_t)sched_getcpu() + 1;
+#else
+    return 0;
+#endif
+}
+
+void
+cx_worklink_note(struct cx_worklink *link, bool pool)
+{
+    cx_store_relaxed(pool ? &link->shared->pool_at : &link->shared->worker_at, processor());
+}
+
+bool
+cx_worklink_is_here(struct cx_worklink *link, bool pool)
+{
+    uint32_t here = processor();
+    return here == 0 ||
+           cx_load_relaxed(pool ? &link->shared->worker_at : &link->shared->pool_at) == here;
+}
+
+bool
 cx_lane_answers(struct cx_lane *lane)
 {
     cx_fence_seq_cst(); /* see cx_shmbell_set */
@@ -335,6 +388,17 @@ cx_lane_take(struct cx_lane *lane, struct cx_lane_message *m)
         }
         cx_lane_pass(lane);
     }
+}
+
+bool
+cx_lane_peek(struct cx_lane *lane, struct cx_lane_message *m)
+{
+    const struct cx_lane_slot *slot = &lane->shared->slots[lane->at & MASK];
+    if (!cx_lane_waits(lane)) {
+        return false;
+    }
+    *m = (struct cx_lane_message){.kind = slot->kind, .id = slot->id, .flags = slot->flags};
+    return true;
 }
 
 void

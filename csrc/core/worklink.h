@@ -11,7 +11,8 @@
  *   producer  learns of that at its next put
  *
  * A worker sleeps on the task lane's bell, a futex.  The pool sleeps elsewhere (on descriptors); it
- * sets the result lane's bell, and the worker that finds it set (cx_lane_answers) has to wake it.
+ * sets the result lane's bell, and the worker that finds it set (cx_lane_answers) has to wake it;
+ * unless somebody looks at the lane at this moment (cx_lane_is_watched).
  *
  * Whatever the peer wrote is checked against the lane and the sealed size: CX_DAMAGED.
  *
@@ -56,15 +57,17 @@ struct cx_lane_slot {
 struct cx_lane_shared {
     uint32_t published CX_ALIGNED; /* how often the producer has put */
     uint32_t bell;                 /* the consumer sleeps */
+    uint32_t watched;              /* somebody looks, and will look once more */
     uint32_t passed CX_ALIGNED;    /* how many the consumer has passed */
     uint32_t room;                 /* bell: the producer sleeps */
     struct cx_lane_slot slots[CX_LANE_SLOTS] CX_ALIGNED;
 };
 
 struct cx_worklink_shared {
-    uint32_t owner; /* of the pool; core/shm.h */
-    uint32_t stop;  /* leave when no task is there */
-    uint32_t state; /* enum cx_work_state */
+    uint32_t owner;              /* of the pool; core/shm.h */
+    uint32_t stop;               /* leave when no task is there */
+    uint32_t state;              /* enum cx_work_state */
+    uint32_t pool_at, worker_at; /* the processor that each was on lately, plus one */
     struct cx_lane_shared tasks CX_ALIGNED, results CX_ALIGNED;
 };
 
@@ -106,6 +109,9 @@ uint64_t cx_worklink_mapped(void);
  * worker's of one that is attached. */
 enum cx_status cx_worklink_create(struct cx_worklink *link, struct cx_shm *shm);
 void cx_worklink_attach(struct cx_worklink *link, struct cx_shm *shm);
+/* The worker says how it is; the pool says that it may leave, and wakes it. */
+void cx_worklink_tell(struct cx_worklink *link, enum cx_work_state state);
+void cx_worklink_stop(struct cx_worklink *link);
 /* Unmaps; the segment stays. */
 void cx_worklink_fini(struct cx_worklink *link);
 
@@ -122,11 +128,18 @@ enum cx_claim cx_lane_claim(struct cx_lane *lane, uint32_t number, int64_t *begu
 /* Takes the oldest that was not revoked; its bytes are valid until cx_lane_pass: CX_OK, CX_EMPTY,
  * CX_OSERROR (lane->area.error), CX_DAMAGED. */
 enum cx_status cx_lane_take(struct cx_lane *lane, struct cx_lane_message *m);
+/* Shows kind, id and flags of what would be taken, and leaves it; false: nothing, or damaged. */
+CX_NODISCARD bool cx_lane_peek(struct cx_lane *lane, struct cx_lane_message *m);
 /* What was taken is not looked at any more; wakes a producer that waits for room. */
 void cx_lane_pass(struct cx_lane *lane);
 /* Whether something is published that was not passed. */
 bool cx_lane_waits(struct cx_lane *lane);
 
+/* After a put: whether somebody who looks will see it; [L1], [L2]: procwatch.c. */
+CX_NODISCARD bool cx_lane_is_watched(struct cx_lane *lane);
+/* The processors of both sides: noted; whether the other was on this one: then looking is in its way. */
+void cx_worklink_note(struct cx_worklink *link, bool pool);
+CX_NODISCARD bool cx_worklink_is_here(struct cx_worklink *link, bool pool);
 /* After a put: whether the consumer had set its bell; then the caller wakes it. */
 CX_NODISCARD bool cx_lane_answers(struct cx_lane *lane);
 

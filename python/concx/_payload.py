@@ -4,15 +4,16 @@ An object is pickled with protocol 5. What its pickle would copy (NumPy's data, 
 `bytes`, `bytearray`) is copied once, into a block of shared memory that is lent with the message; the receiver's
 array is a view of that block, and when the last view goes, the sender may use the block again. Nobody waits for
 that: a store that is full grows by a segment, and one that has come to its limit, or a system without memory or
-descriptors, leaves the data to the message, to be sent in pieces.
+descriptors, leaves the data to the message, where it is copied out.
 
 `dump` makes a `Parcel`. Its transport passes `parcel.segments`, as far as the receiver has not got them, then the
 head and the bulk of `pack`; `unpack` and `load` put it together again. A transport has to see to two things more:
-`call_back` for a parcel that will not be loaded, and `lose` for what a process had that has died.
+`call_back` for a parcel that will not be loaded, and `bury` for a process that has died.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import pickle
@@ -23,7 +24,8 @@ from collections.abc import Callable, Iterable, Sequence
 from multiprocessing import reduction
 from typing import Any, NamedTuple, TypeAlias
 
-from concx import _shm
+from concx import _core, _shm
+from concx._shm import Unreachable
 
 __all__ = [
     "LEAST",
@@ -36,8 +38,10 @@ __all__ = [
     "dump",
     "inline",
     "load",
+    "needs",
     "pack",
     "send_segment",
+    "split",
     "unpack",
 ]
 
@@ -51,16 +55,13 @@ Buffer: TypeAlias = Any
 """Bytes in whatever object; there is no name for it in the typing of 3.11."""
 
 
-class Unreachable(RuntimeError):
-    """A parcel lies in a segment that this process has not got; `inline` makes one that does without."""
-
-
 class Reference(NamedTuple):
-    """A lent block: the id of its segment, and where in it."""
+    """A lent block: the id of its segment, and where in it; the sender's knows which loan it is."""
 
     segment: bytes
     offset: int
     size: int
+    loan: int = 0
 
 
 class Parcel(NamedTuple):
@@ -106,7 +107,8 @@ class Store:
         self._step = step
         self._lock = threading.Lock()
         self._segments: list[_shm.Segment] = []  # the newest first
-        self._retired: dict[bytes, tuple[_shm.Segment, int]] = {}  # with blocks that are lost
+        # With blocks that are lost, and where those are.
+        self._retired: dict[bytes, tuple[_shm.Segment, set[int]]] = {}
 
     @property
     def segments(self) -> list[_shm.Segment]:
@@ -122,18 +124,20 @@ class Store:
     def lend(self, data: Buffer) -> tuple[Reference, _shm.Segment] | None:
         """A copy of `data` in a block; None if there is no room, or the system gives no more."""
         size = memoryview(data).nbytes
+        if self._retired:
+            self.trim()
         try:
             for segment in self._segments:
-                offset = segment.lend(data)
-                if offset is not None:
-                    return Reference(segment.id, offset, size), segment
+                lent = segment.lend(data)
+                if lent is not None:
+                    return Reference(segment.id, lent[0], size, lent[1]), segment
             fresh = self._grow(size)
-            offset = None if fresh is None else fresh.lend(data)
+            lent = None if fresh is None else fresh.lend(data)
         except (OSError, MemoryError):
             return None
-        return (
-            None if fresh is None or offset is None else (Reference(fresh.id, offset, size), fresh)
-        )
+        if fresh is None or lent is None:
+            return None
+        return Reference(fresh.id, lent[0], size, lent[1]), fresh
 
     def _grow(self, size: int) -> _shm.Segment | None:
         with self._lock:
@@ -150,27 +154,23 @@ class Store:
             return segment
 
     def call_back(self, parcel: Parcel) -> None:
-        """Take back the blocks of a parcel that was not loaded and will not be."""
+        """Take back the blocks of a parcel that will not be loaded; nothing happens to those that were."""
         known = {segment.id: segment for segment in parcel.segments}
         for reference in (*parcel.buffers, *parcel.wholes):
             if isinstance(reference, Reference):
-                known[reference.segment].call_back(reference.offset)
+                known[reference.segment].call_back(reference.offset, reference.loan)
 
-    def lose(self, parcel: Parcel) -> None:
-        """The process that loaded the parcel has died; whoever it had forked may still see the blocks.
+    def bury(self, pid: int) -> None:
+        """That process has died, and has not been waited for; whoever it had forked may still see its blocks.
 
         Their segments lend no more, and go once everything else in them is back.
         """
-        lost = [r for r in (*parcel.buffers, *parcel.wholes) if isinstance(r, Reference)]
-        known = {segment.id: segment for segment in parcel.segments}
-        for reference in lost:
-            segment = known[reference.segment]
-            if segment.call_back(reference.offset):
-                continue
-            with self._lock:
-                self._segments = [s for s in self._segments if s is not segment]
-                _, count = self._retired.get(segment.id, (segment, 0))
-                self._retired[segment.id] = segment, count + 1
+        for segment in self.segments:
+            lost = segment.held_by(pid)
+            if lost:
+                with self._lock:
+                    self._segments = [s for s in self._segments if s is not segment]
+                    self._retired.setdefault(segment.id, (segment, set()))[1].update(lost)
         self.trim()
 
     def trim(self) -> list[bytes]:
@@ -178,7 +178,7 @@ class Store:
         gone = []
         with self._lock:
             for key, (segment, lost) in list(self._retired.items()):
-                if segment.lent <= lost:
+                if segment.lent <= len(lost):
                     del self._retired[key]
                     gone.append(key)
             idle = [s for s in self._segments[:-1] if s.lent == 0]  # the first one stays warm
@@ -295,15 +295,19 @@ def dump(obj: Any, store: Store, pickler: Any = reduction.ForkingPickler) -> Par
 
 # --- on the way
 
-_COUNTS = struct.Struct("<II")
+_COUNTS = struct.Struct("<III")  # buffers, wholes, segments of neither
 _ENTRY = struct.Struct("<Q16sQ")  # size, segment and offset; an offset of 0: in the bulk
 
 
 def pack(parcel: Parcel) -> tuple[bytes, list[memoryview]]:
     """The head of a parcel, small, and its bulk, which there was no block for: to be sent in pieces."""
-    entries = [_COUNTS.pack(len(parcel.buffers), len(parcel.wholes))]
+    parts = (*parcel.buffers, *parcel.wholes)
+    others = [segment.id for segment in parcel.segments]
+    if parts:
+        others = [i for i in others if not any(type(p) is Reference and p[0] == i for p in parts)]
+    entries = [_COUNTS.pack(len(parcel.buffers), len(parcel.wholes), len(others)), *others]
     bulk = []
-    for part in (*parcel.buffers, *parcel.wholes):
+    for part in parts:
         if isinstance(part, Reference):
             entries.append(_ENTRY.pack(part.size, part.segment, part.offset))
         else:
@@ -315,17 +319,38 @@ def pack(parcel: Parcel) -> tuple[bytes, list[memoryview]]:
 
 def bulk_sizes(head: Buffer) -> list[int]:
     """How many bytes each part of the bulk has, in order."""
-    n = sum(_COUNTS.unpack_from(head))
-    entries = [_ENTRY.unpack_from(head, _COUNTS.size + i * _ENTRY.size) for i in range(n)]
+    buffers, wholes, others = _COUNTS.unpack_from(head)
+    at = _COUNTS.size + others * 16
+    entries = [_ENTRY.unpack_from(head, at + i * _ENTRY.size) for i in range(buffers + wholes)]
     return [size for size, _, offset in entries if offset == 0]
+
+
+def split(data: memoryview) -> tuple[memoryview, list[Buffer]]:
+    """Head and bulk of a parcel whose bulk follows its head, the bulk copied out."""
+    sizes = bulk_sizes(data)
+    at = len(data) - sum(sizes)
+    if at < 0:
+        raise ValueError(f"a parcel of {len(data)} bytes cannot hold {sum(sizes)} beside its head")
+    head, bulk = data[:at], []
+    for size in sizes:
+        bulk.append(bytearray(data[at : at + size]))
+        at += size
+    return head, bulk
+
+
+def needs(head: Buffer) -> list[bytes]:
+    """The ids of the segments that its receiver must have apart from those with blocks of it."""
+    others = _COUNTS.unpack_from(head)[2]
+    view = memoryview(head)
+    return [bytes(view[_COUNTS.size + i * 16 :][:16]) for i in range(others)]
 
 
 def unpack(head: Buffer, bulk: Iterable[Buffer] = ()) -> Parcel:
     """The parcel again; the bulk in writable buffers, which become the object's."""
-    buffers, wholes = _COUNTS.unpack_from(head)
+    buffers, wholes, others = _COUNTS.unpack_from(head)
     parts: list[Any] = []
     rest = iter(bulk)
-    at = _COUNTS.size
+    at = _COUNTS.size + others * 16
     for _ in range(buffers + wholes):
         size, segment, offset = _ENTRY.unpack_from(head, at)
         at += _ENTRY.size
@@ -379,13 +404,21 @@ class Segments:
         data, descriptors, _, _ = socket.recv_fds(sock, 16, 1)
         if not data:
             raise EOFError
+        return self.take(data, descriptors)
+
+    def take(self, identity: bytes, descriptors: Sequence[int]) -> bool:
+        """The same, received already."""
         try:
             for fd in descriptors:
-                segment = _shm.attach(data, fd, _shm.DATA)
+                segment = _shm.attach(identity, fd, _shm.DATA)
                 self._held[segment.id] = segment
         except (OSError, MemoryError):
             return False
         return bool(descriptors)
+
+    def has(self, identity: bytes) -> bool:
+        """Whether it was received, and not dropped."""
+        return identity in self._held
 
     def drop(self, identity: bytes) -> None:
         """Let go of a segment that its owner lends from no more; views hold what they need."""
@@ -444,8 +477,18 @@ def load(parcel: Parcel, segments: Segments, views: str = "own", *, last: bool =
             return part
         return _shm.Block.borrow(found[part.segment], part.offset, part.size, last, private)
 
-    buffers = [_view(borrow(part, private), views) for part in parcel.buffers]
-    wholes = [borrow(part, False) for part in parcel.wholes]
+    blocks: list[Any] = []
+    try:
+        for part in parts:
+            blocks.append(borrow(part, private and len(blocks) < len(parcel.buffers)))
+    except BaseException:
+        for part in parts[len(blocks) + 1 :] if last else ():
+            with contextlib.suppress(_core.SegmentDamaged):
+                borrow(part, False)  # and give it back
+        raise
+    buffers = [_view(block, views) for block in blocks[: len(parcel.buffers)]]
+    wholes = blocks[len(parcel.buffers) :]
+    del blocks
     if not wholes:
         return pickle.loads(parcel.data, buffers=buffers)
     return _Unpickler(io.BytesIO(parcel.data), wholes, buffers).load()

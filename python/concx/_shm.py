@@ -16,6 +16,7 @@ __all__ = [
     "SYNC",
     "Block",
     "Segment",
+    "Unreachable",
     "attach",
     "block",
     "dumps",
@@ -132,6 +133,10 @@ def attach(identity: bytes, fd: int, kind: int) -> Segment:
         raise
 
 
+class Unreachable(LookupError):
+    """What a message needs lies in a segment that this process has not got."""
+
+
 class _Named:
     """A segment inside a message that was passed on apart."""
 
@@ -145,7 +150,7 @@ class _Named:
 def _find(identity: bytes) -> Segment:
     segment = known(identity)
     if segment is None:
-        raise LookupError(f"the segment {identity.hex()} was not received")
+        raise Unreachable(f"the segment {identity.hex()} was not received")
     return segment
 
 

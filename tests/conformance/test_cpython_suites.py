@@ -53,7 +53,6 @@ def test_cpython(
     check_suite("cpython_suite.py", suite, *options, least=least, cwd=tmp_path, timeout=390)
 
 
-@pytest.mark.long  # until the pool is public: not all of 3.14's tests of its inside pass
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_cpython_process_pool(method: str, tmp_path: Path) -> None:

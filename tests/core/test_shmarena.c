@@ -117,11 +117,20 @@ test_lent(void)
     cx_shmarena_return(shm.base + first);
     CHECK(!dies_at(0, end_at_once, NULL)); /* a fork of the owner's changes nothing */
     CHECK_EQ(cx_shmarena_lend(&arena, 1000, &third), CX_OK);
-    CHECK_EQ(third, first); /* warm */
-    CHECK(cx_shmarena_call_back(shm.base + third));
+    CHECK_EQ(third, first);                       /* warm */
+    CHECK(!cx_shmarena_recall(&arena, third, 1)); /* that was the first loan of the place */
+    CHECK(cx_shmarena_recall(&arena, third, arena.loans));
+    CHECK(!cx_shmarena_recall(&arena, third, arena.loans)); /* once */
     /* Several borrowers, while the message lasts. */
+    cx_shmarena_sweep(&arena);
+    CHECK_EQ(arena.lents, 1);
+    cx_shmarena_sign(shm.base + second, 7);
+    CHECK(!cx_shmarena_is_with(&arena, 0, 7)); /* it has not borrowed yet */
     CHECK(cx_shmarena_borrow(shm.base + second, false));
+    CHECK(cx_shmarena_is_with(&arena, 0, 7) && !cx_shmarena_is_with(&arena, 0, 8));
+    cx_shmarena_sign(shm.base + second, (1u << CX_OWNER_PID_BITS) | 8);
     CHECK(cx_shmarena_borrow(shm.base + second, false));
+    CHECK(cx_shmarena_is_with(&arena, 0, 8)); /* the last one, by its pid */
     cx_shmarena_return(shm.base + second);
     CHECK(cx_shmarena_call_back(shm.base + second));
     cx_shmarena_sweep(&arena);

@@ -89,6 +89,10 @@ test_bell(void)
     CHECK_EQ(put(&worker.results, "x", 1, 1, &n), CX_OK);
     CHECK(cx_lane_answers(&worker.results));
     CHECK(!cx_lane_answers(&worker.results)); /* once */
+    CHECK(!cx_lane_is_watched(&worker.results));
+    cx_store_relaxed(&pool.results.shared->watched, 1);
+    CHECK(cx_lane_is_watched(&worker.results));
+    cx_store_relaxed(&pool.results.shared->watched, 0);
     end();
 }
 
@@ -246,6 +250,7 @@ static void
 worker_steps(void *arg)
 {
     struct told *told = arg;
+    cx_worklink_tell(&worker, CX_WORK_READY);
     for (int i = 0; i < 3; i++) {
         struct cx_lane_message m;
         uint32_t n;
@@ -257,6 +262,7 @@ worker_steps(void *arg)
         told->put++;
         (void)!cx_lane_answers(&worker.results);
     }
+    cx_worklink_tell(&worker, CX_WORK_LEFT);
 }
 
 /* Wherever the worker dies: each task is either done, lost while TAKEN, or can be taken back. */
@@ -266,6 +272,7 @@ test_worker_killed(void)
     struct told *told = make_told();
     bool died = true;
     int k;
+    killed_count = 0;
     for (k = 1; died; k++) {
         uint32_t n[3];
         begin();
@@ -294,10 +301,15 @@ test_worker_killed(void)
         CHECK(finished >= told->put && finished <= told->put + 1);
         CHECK(lost <= 1);
         CHECK_EQ(finished + lost + back, 3);
+        /* Who has said that it left has done all it took. */
+        CHECK(worker.shared->state != CX_WORK_LEFT || finished == 3);
         end();
     }
     CHECK(k > 20);
     printf("  the worker was killed at %d stores\n", k - 2);
+    every_point_was_hit(
+        "core/worklink.c",
+        (const char *const[]){"cx_worklink_create", "cx_worklink_stop", "cx_lane_revoke", NULL});
     munmap(told, sizeof *told);
 }
 
@@ -305,19 +317,31 @@ static void
 pool_steps(void *arg)
 {
     struct told *told = arg;
+    struct cx_lane_message m;
+    struct cx_shm mine;
+    struct cx_worklink link;
+    CHECK_EQ(cx_shm_create(&mine, CX_SHM_WORK, cx_worklink_size(), cx_worklink_mapped()), CX_OK);
+    CHECK_EQ(cx_worklink_create(&link, &mine), CX_OK);
     for (uint32_t i = 0; i < 4; i++) {
         uint32_t n;
         told->begun++;
         CHECK_EQ(put(&pool.tasks, big, i == 1 ? BIG : 8, i, &n), CX_OK);
         told->put++;
-        cx_shmbell_ring(&pool.tasks.shared->bell, 1);
+        (void)!cx_lane_answers(&pool.tasks);
         if (i == 2) {
             CHECK(cx_lane_revoke(&pool.tasks, n));
         }
     }
+    cx_shmbell_set(&pool.results.shared->bell);
+    while (cx_lane_take(&pool.results, &m) == CX_OK) {
+        told->taken++;
+        cx_lane_pass(&pool.results);
+    }
+    cx_worklink_stop(&pool);
 }
 
-/* Wherever the pool dies: what it has put is whole, and nothing else is there. */
+/* Wherever the pool dies: what it has put is whole, and nothing else is there; the worker can go on
+ * and put results until it sees that nobody is there. */
 static void
 test_pool_killed(void)
 {
@@ -325,10 +349,14 @@ test_pool_killed(void)
     bool died = true;
     int k;
     memset(big, 5, BIG);
+    killed_count = 0;
     for (k = 1; died; k++) {
+        uint32_t n;
         begin();
         *told = (struct told){0};
         cx_shmbell_set(&worker.tasks.shared->bell);
+        CHECK_EQ(put(&worker.results, big, 8, 1, &n), CX_OK);
+        CHECK_EQ(put(&worker.results, big, BIG, 2, &n), CX_OK);
         died = dies_at(k, pool_steps, told);
         struct cx_lane_message m;
         int64_t found = 0;
@@ -340,10 +368,16 @@ test_pool_killed(void)
         }
         int64_t revoked = told->put > 3 || (told->put == 3 && found < 3);
         CHECK(found + revoked >= told->put && found + revoked <= told->begun);
+        uint32_t room = cx_lane_room(&worker.results);
+        CHECK(room + 2 >= CX_LANE_SLOTS - 1 + (uint32_t)told->taken - (told->taken > 0) &&
+              room <= CX_LANE_SLOTS - 1);
+        CHECK_EQ(put(&worker.results, big, BIG, 3, &n), CX_OK);
+        CHECK(died || worker.shared->stop == 1);
         end();
     }
     CHECK(k > 20);
     printf("  the pool was killed at %d stores\n", k - 2);
+    every_point_was_hit("core/worklink.c", (const char *const[]){"cx_worklink_tell", NULL});
     munmap(told, sizeof *told);
 }
 

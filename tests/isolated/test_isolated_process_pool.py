@@ -12,31 +12,35 @@ from typing import Any
 
 import pytest
 
-from pool_tools import every_method, is_running
+from pool_tools import METHODS, every_method, is_running
 from queue_tools import wait_until
 
 SCRIPTS = Path(__file__).parent / "scripts"
-
-pytestmark = pytest.mark.long  # until the pool is public
+KILLS = [*(("pool_kills.py", method) for method in METHODS), ("mp_pool_kills.py", "fork")]
 
 
 @pytest.mark.timeout(120)
-def test_two_hundred_kills(run_script: Any, seed: int) -> None:
-    run_script(SCRIPTS / "pool_kills.py", "200", str(seed), timeout=110)
+@pytest.mark.parametrize(("script", "method"), KILLS)
+def test_two_hundred_kills(run_script: Any, seed: int, script: str, method: str) -> None:
+    count = 200 if method == "fork" else 20  # those start slowly
+    run_script(SCRIPTS / script, str(count), str(seed), method, timeout=110)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1200)
-def test_ten_thousand_kills(run_script: Any, seed: int) -> None:
+@pytest.mark.parametrize("script", ["pool_kills.py", "mp_pool_kills.py"])
+def test_ten_thousand_kills(run_script: Any, seed: int, script: str) -> None:
     for part in range(20):
-        run_script(SCRIPTS / "pool_kills.py", "500", str(seed + part), timeout=300)
+        run_script(SCRIPTS / script, "500", str(seed + part), "fork", timeout=300)
 
 
 @every_method
-def test_owner_killed(method: str) -> None:
+@pytest.mark.parametrize("kind", ["executor", "pool"])
+def test_owner_killed(method: str, kind: str) -> None:
     """Idle workers end within a second, a busy one after its task, and nothing has a name."""
     shared = set(os.listdir("/dev/shm"))
     with subprocess.Popen(
-        [sys.executable, str(SCRIPTS / "pool_owner.py"), method, "2"],
+        [sys.executable, str(SCRIPTS / "pool_owner.py"), method, "2", kind],
         stdout=subprocess.PIPE,
         text=True,
     ) as owner:
@@ -51,6 +55,20 @@ def test_owner_killed(method: str) -> None:
         assert time.monotonic() - begun < 1.2
         wait_until(lambda: not any(map(is_running, pids + [int(pid) for pid in others.split()])))
     assert {name for name in os.listdir("/dev/shm") if not name.startswith("sem.")} <= shared
+
+
+@pytest.mark.parametrize(
+    ("what", "method"),
+    [
+        *(("memory", method) for method in METHODS),
+        # The standard library's fork server itself dies of a client that has no descriptors left.
+        *(("descriptors", method) for method in METHODS if method != "forkserver"),
+    ],
+)
+def test_limits(run_script: Any, what: str, method: str) -> None:
+    """Out of descriptors, out of address space: an error that says so, and a pool that goes on."""
+    done = run_script(SCRIPTS / "pool_limits.py", what, method)
+    assert done.stdout == "checked\n"
 
 
 @every_method

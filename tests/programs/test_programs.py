@@ -22,9 +22,12 @@ SWAPPED = HERE.parent / "conformance" / "scripts" / "swapped"
     ("script", "needs"),
     [
         ("anyio_threads.py", ["anyio"]),
+        ("dask_processes.py", ["dask"]),
         ("dask_threaded.py", ["dask"]),
+        ("joblib_processes.py", ["joblib"]),
         ("joblib_threading.py", ["joblib"]),
         ("starlette_threadpool.py", ["starlette", "httpx"]),
+        ("tqdm_process_map.py", ["tqdm"]),
         ("tqdm_thread_map.py", ["tqdm"]),
         ("uvloop_pool.py", ["uvloop"]),
     ],

@@ -8,8 +8,10 @@ and tokenising, and print the ratios. Ctrl-C stops at any point and prints what 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import hashlib
+import multiprocessing
 import os
 import signal
 import sys
@@ -24,6 +26,7 @@ from typing import Any
 from concx.cache import cached
 from concx.cli import pipelines, report, source
 from concx.cli.pipelines import Work
+from concx.futures import BrokenExecutor
 
 __all__ = ["add_arguments", "run"]
 
@@ -34,6 +37,8 @@ REPLAY = 0.5
 MOST_REPEATS = 100
 NAMES = 4096
 """Names whose kind is kept."""
+LARGE = 64 << 10
+"""Bytes; files of that size are worth a trip to another process."""
 
 Row = tuple[str, Callable[[Work], None]]
 
@@ -67,6 +72,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--readers", type=_count, default=2, metavar="N", help="reader threads (default: 2)"
+    )
+    parser.add_argument(
+        "--processes",
+        type=_count,
+        default=0,
+        metavar="N",
+        help=f"processes that tokenise files of {LARGE >> 10} KB and more while the tree is indexed "
+        "(default: the readers do)",
     )
     parser.add_argument(
         "--grain", type=_count, default=8, metavar="N", help="tokens in a message (default: 8)"
@@ -142,21 +155,41 @@ def digest(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
+def is_large(path: str) -> bool:
+    try:
+        return os.path.getsize(path) >= LARGE
+    except OSError:
+        return False  # who reads it says why
+
+
 class Index:
     """Files as work for a pipeline, and the tally of what came out of it."""
 
-    def __init__(self, files: Callable[[], Iterable[str]], grain: int) -> None:
+    def __init__(
+        self,
+        files: Callable[[], Iterable[str]],
+        grain: int,
+        processes: Any = None,
+    ) -> None:
         self.files = files
         self.grain = grain
+        self.processes = processes
         self.result = report.Tally()
         self.kind_of = cached(NAMES)(source.kind_of)
         self.done: list[tuple[str, int]] = []
 
+    def read(self, path: str) -> tuple[list[str], bytes]:
+        """`source.read_tokens`, by another process if the file is large and there are such."""
+        if self.processes is None or not is_large(path):
+            return source.read_tokens(path)
+        tokens: tuple[list[str], bytes] = self.processes.submit(source.read_tokens, path).result()
+        return tokens
+
     def expand(self, path: str) -> Iterator[Any]:
         """The messages of one file: lists of `grain` tokens, then the `report.Done` of the file."""
         try:
-            tokens, data = source.read_tokens(path)
-        except source.SourceError as error:
+            tokens, data = self.read(path)
+        except (source.SourceError, BrokenExecutor) as error:
             yield report.Done(path, b"", 0, str(error))
             return
         add, add_kind = self.result.counts.add, self.result.kinds.add  # all readers add to one map
@@ -210,6 +243,22 @@ class Demo:
         self.queue_stats: Any = None
         self.pool_stats: Any = None
         self.cache_stats: Any = None
+        self.process_stats: Any = None
+
+    def processes(self) -> Any:
+        """A pool for the time of a block; None if none was asked for. A worker that dies (the system
+        may be short of memory) makes its file unreadable, and no other."""
+        if not self.arguments.processes:
+            return contextlib.nullcontext()
+        from concx.futures import ProcessPoolExecutor
+
+        return ProcessPoolExecutor(
+            self.arguments.processes,
+            multiprocessing.get_context("spawn"),
+            signal.signal,
+            (signal.SIGINT, signal.SIG_IGN),  # Ctrl-C is for this process
+            on_worker_death="replace",
+        )
 
     def index(self) -> list[tuple[str, int]]:
         """The main pass over the whole tree; readable files with their messages, in the order in which they were done."""
@@ -225,10 +274,12 @@ class Demo:
         work = index.work(self.arguments.readers)
         start = time.perf_counter()
         try:
-            with self.progress.phase("indexing", index.result):
+            with self.processes() as index.processes, self.progress.phase("indexing", index.result):
                 self.interrupts.run(pipelines.concx_queue, work)
         finally:
             self.seconds = time.perf_counter() - start
+            if index.processes is not None:
+                self.process_stats = index.processes.stats()
             self.tally.unreadable.extend(lost)
             self.tally.unreadable.sort()
             self.queue_stats, self.pool_stats = work.queue_stats, work.pool_stats
@@ -325,6 +376,7 @@ class Demo:
             self.queue_stats,
             self.pool_stats,
             self.cache_stats,
+            self.process_stats,
             stopped,
         )
         if self.whole:

@@ -172,6 +172,7 @@ def print_index(
     queue_stats: Any,
     pool_stats: Any,
     cache_stats: Any,
+    process_stats: Any,
     stopped: bool,
 ) -> None:
     print(f"\nIndex of {printable(str(folder))}" + (" (partial)" if stopped else ""))
@@ -210,6 +211,10 @@ def print_index(
         print(
             f"  pool: half of the digests waited less than {wait * 1e6:,.0f} us for a thread "
             f"and took less than {run * 1e6:,.0f} us"
+        )
+    if process_stats is not None:
+        print(
+            f"  processes: {process_stats.submitted:,} large files were tokenised by other processes"
         )
     if cache_stats is not None and tally.kinds:
         kinds = sorted(tally.kinds.items(), key=lambda item: (-item[1], item[0]))

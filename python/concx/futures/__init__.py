@@ -25,6 +25,10 @@ from concx.futures._pool import (
     ThreadPoolExecutor,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from concx.futures._process import ProcessPoolExecutor, ProcessPoolStats, WorkerDied
+
 TimeoutError = TimeoutError
 
 __all__ = [
@@ -40,8 +44,10 @@ __all__ = [
     "PoolStats",
     "PriorityThreadPoolExecutor",
     "ProcessPoolExecutor",
+    "ProcessPoolStats",
     "ThreadPoolExecutor",
     "TimeoutError",
+    "WorkerDied",
     "as_completed",
     "gather_async",
     "wait",
@@ -51,8 +57,12 @@ if hasattr(_std, "InterpreterPoolExecutor"):  # Python 3.14
 
 
 def __getattr__(name: str) -> object:
-    """The standard pools, imported when they are asked for: that is costly."""
-    if name in {"ProcessPoolExecutor", "InterpreterPoolExecutor"}:
+    """The pools that few programs use, imported when they are asked for: that is costly."""
+    if name in {"ProcessPoolExecutor", "ProcessPoolStats", "WorkerDied"}:
+        from concx.futures import _process
+
+        return getattr(_process, name)
+    if name == "InterpreterPoolExecutor":
         return getattr(_std, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
 

@@ -6,6 +6,7 @@ import concurrent.futures.process as _standard
 import contextlib
 import os
 import signal
+import socket
 import threading
 import weakref
 from concurrent.futures import InvalidStateError
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from concx import _core
 from concx.futures import _worker
-from concx.futures._zygote import Zygote
+from concx.futures._mail import Box, Post
+from concx.futures._zygote import Zygote, bury
 
 if TYPE_CHECKING:
     from concx.futures._process import ProcessPoolExecutor
@@ -28,6 +30,15 @@ __all__ = ["Crew", "Manager", "WorkerDied"]
 _BROKEN = "A child process terminated abruptly, the process pool is not usable anymore"
 _LOST = (
     "A process in the process pool was terminated abruptly while the future was running or pending."
+)
+_FORCED = "The process pool was forcefully shut down; tasks that were still queued are not run"
+_COLLECTED = (
+    "The process pool was garbage collected, and its last worker has run as many tasks as it may; "
+    "tasks that were still queued cannot be run"
+)
+_NO_WORKER = (
+    "A worker process could not be started in the place of the last one; the process pool is not "
+    "usable anymore"
 )
 _FAILED_INITIALIZER = "A process initializer failed, the process pool is not usable anymore"
 _NEVER_STARTED = (
@@ -83,22 +94,41 @@ def _name_of(fn: Any) -> str:
 class Member:
     """One worker: its process and its link."""
 
-    def __init__(self, process: Any, link: _core.WorkLink, pidfd: int) -> None:
+    def __init__(
+        self, process: Any, pidfd: int, link: _core.WorkLink, post: Post, box: Box
+    ) -> None:
         self.process = process
-        self.link = link
         self.pidfd = pidfd
+        self.link = link
+        self.post = post
+        self.box = box
         self.killed = False  # by the pool, for its task was out of time
         self.ended = False  # the hub has told so
         self.pid: int = process.pid
+
+    def load(self, data: memoryview) -> Any:
+        """A result with lent blocks."""
+        return self.post.load(self.box, data)
+
+    def receive(self) -> None:
+        """It has sent segments."""
+        self.box.answer(self.box.receive())
 
 
 class Crew:
     """The workers of one pool. The lock of the executor is held where they are started."""
 
     def __init__(
-        self, hub: _core.ProcHub, context: Any, job: _worker.Job, most: int, spares: int
+        self,
+        hub: _core.ProcHub,
+        context: Any,
+        job: _worker.Job,
+        most: int,
+        spares: int,
+        post: Post,
     ) -> None:
         self.hub = hub
+        self.post = post
         self.context = context
         self.job = job
         self.most = most
@@ -107,35 +137,33 @@ class Crew:
         self.zygote: Zygote | None = None
         self.members: dict[int, Member] = {}
         self.processes: dict[int, Any] = {}
-        self.ended = False
+        self.forced = False  # ended by terminate_workers() or kill_workers(): no worker is started
 
     def active(self) -> int:
         """How many workers get tasks."""
         return sum(member.link.active for member in self.members.values())
 
+    def new_process(self, **how: Any) -> Any:
+        """A worker that is not started yet."""
+        return self.context.Process(**how)
+
     def start(self, *, active: bool = True) -> None:
         """Start one worker."""
         link = _core.WorkLink()
-        if self.forks:
-            if self.zygote is None:
-                self.zygote = Zygote(self.hub.fileno(), self.job)
-            process: Any = self.zygote.fork(link.fileno())
-            pidfd = process.sentinel
-        else:
-            process = self.context.Process(
-                target=_worker.main,
-                args=(
-                    _worker.Descriptor(link.fileno()),
-                    _worker.Descriptor(self.hub.fileno()),
-                    self.job,
-                ),
-            )
-            process.start()
-            pidfd = _pidfd_of(process)
-        member = Member(process, link, pidfd)
+        if self.forks and self.zygote is None:
+            self.zygote = Zygote(self.hub.fileno(), self.job)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            with theirs:
+                process, pidfd = _spawn_worker(self, link.fileno(), theirs.fileno())
+        except BaseException:
+            ours.close()
+            raise
+        member = Member(process, pidfd, link, self.post, Box(ours))
+        self.post.add(member.box)
         self.members[member.pid] = member
-        self.processes[member.pid] = process
-        self.hub.add(link, member, pidfd, active, self.job.max_tasks)
+        self.processes[member.pid] = member.process
+        self.hub.add(link, member, member.pidfd, active, self.job.max_tasks)
 
     def fill(self) -> None:
         """Start workers up to the number that there may be."""
@@ -150,36 +178,54 @@ class Crew:
 
     def replace(self) -> None:
         """After one has ended: a spare one steps in, another one is started if there is work."""
+        try:
+            self.activate()
+            # Not all at once: those that come late find the tasks done.
+            if self.active() < self.most and self.hub.pending:
+                self.start()
+            self.fill_spares()
+        finally:
+            self.hub.growing = self.active() < self.most
+
+    def activate(self) -> None:
+        """Give tasks to spare workers as far as there is room."""
         for member in self.members.values():
             if self.active() >= self.most:
                 break
-            if not member.link.active:
+            if not member.link.active and not member.ended:
                 self.hub.activate(member.link)
-        # Not all at once: those that come late find the tasks done.
-        if self.active() < self.most and self.hub.pending > 0:
-            self.start()
-        self.fill_spares()
-        self.hub.growing = self.active() < self.most
 
     def forget(self, member: Member) -> int | None:
         """One that has ended: its exit status."""
-        process = member.process
-        process.join()
-        code: int | None = process.exitcode
+        self.post.remove(member.box, member.pid)
+        code = bury(member.process)
         self.members.pop(member.pid, None)
         self.processes.pop(member.pid, None)
-        if self.forks:
-            process.close()
-        else:
+        if not self.forks:
             os.close(member.pidfd)
         return code
 
     def end(self) -> None:
         """After the last one: the zygote, too."""
-        self.ended = True
         zygote, self.zygote = self.zygote, None
         if zygote is not None:
             zygote.close()
+
+
+def _spawn_worker(crew: Crew, segment: int, mail: int) -> tuple[Any, int]:
+    """A new process that works over that segment and that end of a socket, and its pidfd."""
+    if crew.zygote is not None:
+        worker = crew.zygote.fork(segment, mail)
+        return worker, worker.sentinel
+    ends = map(_worker.Descriptor, (segment, crew.hub.fileno(), mail))
+    process = crew.new_process(target=_worker.main, args=(*ends, crew.job))
+    process.start()
+    try:
+        return process, _pidfd_of(process)
+    except BaseException:
+        process.kill()
+        bury(process)
+        raise
 
 
 def _pidfd_of(process: Any) -> int:
@@ -201,7 +247,6 @@ class Manager(threading.Thread):
         self.hub = executor._hub
         self.lock = executor._shutdown_lock
         self.replaces = executor._on_worker_death == "replace"
-        self.force = executor._force  # set by terminate_workers() and kill_workers()
         hub = self.hub
         self.executor = weakref.ref(executor, lambda _: hub.wake())
         self.stillborn = self.done = 0
@@ -213,7 +258,7 @@ class Manager(threading.Thread):
             while not self.is_done():
                 self.handle_all(self.hub.poll())
         except BaseException as error:
-            self.break_pool(cause=error)
+            self.break_pool(cause=_text_of(error))
             raise
         finally:
             self.finish()
@@ -222,7 +267,7 @@ class Manager(threading.Thread):
         """Whether the pool is broken, or shut down and has no tasks."""
         if not self.broken and self.is_ending() and not self.hub.closed:
             self.hub.close()
-        return self.broken or (self.hub.closed and self.hub.pending == 0)
+        return self.broken or (self.hub.closed and not self.hub.pending)
 
     def is_ending(self) -> bool:
         """Whether no task can come any more."""
@@ -251,7 +296,7 @@ class Manager(threading.Thread):
             if self.replaces:
                 _fail(future, error)
             else:
-                self.break_pool(cause=error, also=[future])
+                self.break_pool(cause=_text_of(error), also=[future])
 
     def bury(self, member: Member) -> None:
         """A worker has ended: what becomes of its task, of its place, of the pool."""
@@ -260,28 +305,28 @@ class Manager(threading.Thread):
             return
         state = member.link.state
         with self.lock:
-            lost = self.hub.bury(member.link, self.replaces and not self.force)
+            replaces = self.replaces and not self.crew.forced
+            lost = self.hub.bury(member.link, replaces)
             code = self.crew.forget(member)
-        self.count_stillborn(state == _STARTING and lost is None)
+        self.count_stillborn(state == _STARTING and not lost)
+        dead = []
+        for future, fn, expired in lost:
+            if expired:
+                _fail(future, TimeoutError(f"{_name_of(fn)} was out of time"))
+            elif replaces and state != _FAILED:
+                _fail(future, WorkerDied(member.pid, code, _name_of(fn)))
+            else:
+                dead.append(future)
+        del lost
         if state == _FAILED:
-            self.break_pool(_FAILED_INITIALIZER, also=[lost[0]] if lost else [])
-        elif lost is not None and lost[2]:
-            _fail(lost[0], TimeoutError(f"{_name_of(lost[1])} was out of time"))
-            self.go_on()
-        elif state == _LEFT and lost is None:
-            self.go_on()
-        elif not self.replaces or self.force:
-            if not member.killed:
-                self.break_pool(also=[lost[0]] if lost else [])
-            else:
-                self.go_on()
+            self.break_pool(_FAILED_INITIALIZER, also=dead)
+        elif dead or not (replaces or member.killed or state == _LEFT):
+            abrupt = f"Process {member.pid} terminated abruptly with exit code {code}"
+            self.break_pool(cause=abrupt if code else None, also=dead)
+        elif self.stillborn >= MOST_STILLBORN:
+            self.break_pool(_NEVER_STARTED.format(self.stillborn))
         else:
-            if lost is not None:
-                _fail(lost[0], WorkerDied(member.pid, code, _name_of(lost[1])))
-            if self.stillborn >= MOST_STILLBORN:
-                self.break_pool(_NEVER_STARTED.format(self.stillborn))
-            else:
-                self.go_on()
+            self.go_on(worn=state == _LEFT and member.link.budget == 0)
 
     def count_stillborn(self, stillborn: bool) -> None:
         """How many have ended in a row before they were ready; tasks that were done end the row."""
@@ -291,17 +336,29 @@ class Manager(threading.Thread):
         self.done = completed + failed
         self.stillborn += stillborn
 
-    def go_on(self) -> None:
-        """The place of a worker that has ended is taken by another if there is work for it."""
+    def go_on(self, *, worn: bool) -> None:
+        """The place of a worker that has ended is taken by another if there is work for it.
+
+        `worn` is one that has run as many tasks as it may. As in the standard library, nobody takes its
+        place once the executor has been collected, unless workers are replaced anyway.
+        """
+        why, cause = None, None
         with self.lock:
-            if self.is_ending() and self.hub.pending == 0:
+            if self.is_ending() and not self.hub.pending:
                 return
-            try:
-                self.crew.replace()
-                return
-            except Exception as error:
-                cause = error
-        self.break_pool(cause=cause)
+            if self.crew.forced:
+                why = _FORCED
+            elif worn and not self.replaces and self.executor() is None:
+                self.crew.activate()
+                why = _COLLECTED
+            else:
+                try:
+                    self.crew.replace()
+                except Exception as error:
+                    why, cause = _NO_WORKER, _text_of(error)
+            deserted = why is not None and not self.crew.members and self.hub.pending
+        if deserted:
+            self.break_pool(why or _BROKEN, cause=cause)
 
     # --- the end ------------------------------------------------------------------------------
 
@@ -309,7 +366,7 @@ class Manager(threading.Thread):
         self,
         why: str = _BROKEN,
         *,
-        cause: BaseException | None = None,
+        cause: str | None = None,
         also: list[Any] | None = None,
     ) -> None:
         """Nothing more is taken, all tasks fail, all workers are terminated."""
@@ -321,12 +378,11 @@ class Manager(threading.Thread):
                 executor._broken = why
                 executor._shutdown_thread = True
             del executor
-        text = None if cause is None else "".join(format_exception(cause))
         message = _LOST if why is _BROKEN else why
         for future in (also or []) + self.hub.take_all():
             error = BrokenProcessPool(message)
-            if text is not None:
-                error.__cause__ = _std._RemoteTraceback(f"\n'''\n{text}'''")
+            if cause is not None:
+                error.__cause__ = _std._RemoteTraceback(f"\n'''\n{cause}'''")
             _fail(future, error)
         del also
         for member in list(self.crew.members.values()):
@@ -351,11 +407,17 @@ class Manager(threading.Thread):
             rest = None if until is None else max(until - monotonic(), 0.0)
             for what, member, _ in self.hub.sleep(rest):
                 member.ended = member.ended or what == "ended"
+                if what == "damaged":
+                    member.process.kill()
             if until is not None and monotonic() >= until:
                 until = None
                 for member in self.crew.members.values():
                     member.process.kill()
         self.crew.end()
+
+
+def _text_of(error: BaseException) -> str:
+    return "".join(format_exception(error))
 
 
 def _fail(future: Any, error: BaseException) -> None:

@@ -19,8 +19,8 @@ from time import monotonic
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from concx import _core
-from concx.futures import _base, _pool, _worker
+from concx import _core, _payload
+from concx.futures import _base, _mail, _pool, _worker
 from concx.futures._manager import Crew, Manager, WorkerDied
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ _std: Any = _standard  # more of it is used than is typed
 _T = TypeVar("_T")
 
 _ON_DEATH = ("break", "replace")
+_TERMINATE, _KILL = "terminate", "kill"
+_FOREIGN = "this is a forked copy of a process pool: its workers belong to the other process"
 
 
 class _CallQueue:
@@ -94,26 +96,26 @@ def _count(name: str, value: int | None, least: int) -> int | None:
     return value
 
 
-def _picklers(pickler: Any) -> tuple[Any, Any]:
+def _picklers(pickler: Any, post: _mail.Post) -> tuple[Any, Any]:
     """What pickles tasks, and what pickles those that could not be; None: the core's own, nothing."""
     if pickler == "pickle":
         return None, None
     if pickler == "auto":
-        return None, _second_try
+        return None, functools.partial(_second_try, post)
     module = importlib.import_module(pickler) if isinstance(pickler, str) else pickler
     if not callable(getattr(module, "dumps", None)):
         raise TypeError(f"'pickler' must be a module with 'dumps', or its name, got {pickler!r}")
     return module.dumps, None
 
 
-def _second_try(task: Any, error: BaseException) -> Any:
+def _second_try(post: _mail.Post, task: Any, error: BaseException) -> Any:
     """A task that the standard pickler has refused, by cloudpickle if that is installed."""
     try:
         cloudpickle = importlib.import_module("cloudpickle")
     except ImportError:
         raise error from None
     try:
-        return cloudpickle.dumps(task)
+        return post.dump(task, cloudpickle.Pickler)
     except Exception:
         raise error from None
 
@@ -146,6 +148,13 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
     pickler : {"auto", "pickle"}, name of a module, or module, default "auto"
         What pickles tasks: the standard pickler and, if that fails, cloudpickle if it is installed;
         the standard pickler alone; or ``dumps`` of a module.
+    views : {"own", "private", "readonly", "copy"}, default "own"
+        What NumPy arrays and other buffers of 16 KiB and more are made of where they arrive, in workers and here. They
+        cross in shared memory, and what arrives is that memory: "own", the receiver's alone, writable, for as long
+        as it likes; "private", its pages copied when they are written, which is also what tasks with `retries` get
+        under "own"; "readonly". Or "copy": ordinary memory.
+    arena_bytes : int, default 2**30
+        How much of such memory each process may have lent at once; what is more crosses by copies.
 
     Notes
     -----
@@ -171,6 +180,8 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
         max_rss: int | None = None,
         forward_logs: bool = False,
         pickler: Any = "auto",
+        views: str = "own",
+        arena_bytes: int = _mail.ARENA_BYTES,
     ) -> None:
         _std._check_system_limits()
         if max_workers is None:
@@ -195,7 +206,11 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
             raise ValueError(
                 f"'on_worker_death' must be 'break' or 'replace', got {on_worker_death!r}"
             )
-        dump, fallback = _picklers(pickler)
+        if views not in _payload.VIEWS:
+            raise ValueError(f"'views' must be one of {', '.join(_payload.VIEWS)}, got {views!r}")
+        limit = _count("arena_bytes", arena_bytes, 0) or 0
+        self._post = _mail.Post(limit, views)
+        dump, fallback = _picklers(pickler, self._post)
         self._max_workers = max_workers
         self._mp_context = mp_context
         self._initializer = initializer
@@ -205,7 +220,6 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
         self._broken = False
         self._shutdown_thread = False
         self._shutdown_lock = threading.Lock()
-        self._force: list[bool] = []  # not empty: workers were terminated on purpose
         self._executor_manager_thread: Any = None
         self._hub = _core.ProcHub(_handle)
         self._hub.growing = True
@@ -216,18 +230,29 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
             max_tasks_per_child,
             _count("max_rss", max_rss, 1),
             bool(forward_logs),
+            limit,
+            views,
         )
         spares = _count("warm_spares", warm_spares, 0) or 0
-        self._crew = Crew(self._hub, mp_context, job, max_workers, spares)
+        self._crew = Crew(self._hub, mp_context, job, max_workers, spares, self._post)
         self._processes: Any = self._crew.processes
-        self._attach(self._hub, _base.Future, dump, fallback)
+        self._attach(self._hub, _base.Future, dump, fallback, self._post.dump)
+
+    @property
+    def _force_shutting_down(self) -> bool:
+        """The standard name; its tests assign it."""
+        return self._crew.forced
+
+    @_force_shutting_down.setter
+    def _force_shutting_down(self, value: bool) -> None:
+        self._crew.forced = value
 
     # --- what the core calls --------------------------------------------------------------------
 
     def _grow(self) -> None:
         """Workers for a task that is about to come: no worker is idle."""
         with self._shutdown_lock:
-            if self._hub.closed or self._shutdown_thread:
+            if self._hub.closed or self._shutdown_thread or self._crew.forced:
                 return
             crew = self._crew
             if self._executor_manager_thread is None:
@@ -240,7 +265,10 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
                     self._executor_manager_thread = manager
                     _std._threads_wakeups[manager] = self._hub
             elif crew.active() < crew.most:
-                crew.start()
+                crew.activate()
+                if crew.active() < crew.most:
+                    crew.start()
+                crew.fill_spares()
             self._hub.growing = crew.active() < crew.most
 
     def _refuse(self) -> None:
@@ -251,9 +279,7 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
             raise RuntimeError("cannot schedule new futures after shutdown")
         if _std._global_shutdown:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-        raise RuntimeError(
-            "this is a forked copy of a process pool: its workers belong to the other process"
-        )
+        raise RuntimeError(_FOREIGN)
 
     def _unpicklable(self, future: Any, error: BaseException) -> None:
         """The outcome of a task that could not be pickled."""
@@ -341,6 +367,9 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
         cancel_futures : bool, default False
             Cancel the tasks that have not begun.
         """
+        if self._hub.foreign:  # nothing is to be ended, and the lock may be held for ever
+            self._shutdown_thread = True
+            return
         with self._shutdown_lock:
             self._shutdown_thread = True
             manager = self._executor_manager_thread
@@ -354,22 +383,28 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
         self._call_queue = None
         self._processes = None
 
-    def _end_workers(self, how: str) -> None:
-        self._force.append(True)
-        processes = list((self._processes or {}).values())
+    def _force_shutdown(self, operation: str) -> None:
+        """What `terminate_workers` and `kill_workers` do; the standard name, which its tests call."""
+        if operation not in (_TERMINATE, _KILL):
+            raise ValueError(f"'operation' must be 'terminate' or 'kill', got {operation!r}")
+        if self._hub.foreign:
+            raise RuntimeError(_FOREIGN)
+        with self._shutdown_lock:  # from now on no worker is started, who would not be found here
+            self._crew.forced = True
+            processes = list((self._processes or {}).values())
         self.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             with contextlib.suppress(ProcessLookupError, ValueError):
                 if process.is_alive():
-                    getattr(process, how)()
+                    getattr(process, operation)()
 
     def terminate_workers(self) -> None:
         """Send SIGTERM to all workers; running tasks fail and the pool is at its end."""
-        self._end_workers("terminate")
+        self._force_shutdown(operation=_TERMINATE)
 
     def kill_workers(self) -> None:
         """Send SIGKILL to all workers; running tasks fail and the pool is at its end."""
-        self._end_workers("kill")
+        self._force_shutdown(operation=_KILL)
 
     def stats(self) -> ProcessPoolStats:
         """What the pool has counted since it was made."""

@@ -7,11 +7,12 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import process as _standard
 from concurrent.futures._base import LOGGER
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import reduction
 from typing import Any
 
 from concx import _core, _pickled
+from concx.futures import _mail
 
 _std: Any = _standard  # more of it is used than is typed
 
@@ -45,6 +46,15 @@ class Job:
     max_tasks: int | None
     max_rss: int | None
     forward_logs: bool
+    arena_bytes: int
+    views: str
+    failure: Callable[..., Any] | None = None  # instead of `_failure`
+    title: str = "Process"  # in the names of workers
+    daemon: bool = False
+
+    def like(self, **changes: Any) -> Job:
+        """The same with changes."""
+        return replace(self, **changes)
 
 
 class _Forward(logging.Handler):
@@ -66,18 +76,28 @@ class _Forward(logging.Handler):
             self.handleError(record)
 
 
-def _failure(error: BaseException) -> Any:
-    """What is sent for an exception, or for the one that its pickling raised."""
+def _failure(error: BaseException, *result: Any) -> Any:
+    """What is sent for an exception, or for the one that its pickling raised.
+
+    `result` is given if `error` was raised by its pickling.
+    """
     try:
         return _pickled.dump(_std._ExceptionWithTraceback(error, error.__traceback__))
     except BaseException as second:
         return _pickled.dump(_std._ExceptionWithTraceback(second, second.__traceback__))
 
 
-def main(segment: Descriptor, bell: Descriptor, job: Job) -> None:
+def main(segment: Descriptor, bell: Descriptor, mail: Descriptor, job: Job) -> None:
     """Be a worker until the pool says to stop."""
     worker = _core.ProcWorker(
-        segment.detach(), bell.detach(), _failure, job.max_tasks or 0, job.max_rss or 0
+        segment.detach(),
+        bell.detach(),
+        job.failure or _failure,
+        job.max_tasks or 0,
+        job.max_rss or 0,
+    )
+    worker.desk = _mail.Desk(
+        _mail.socket_of(mail.detach()), job.arena_bytes, job.views, worker.ring
     )
     if job.forward_logs:
         logging.getLogger().handlers[:] = [_Forward(worker)]

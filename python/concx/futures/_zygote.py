@@ -7,6 +7,7 @@ worker is forked from a process with threads, whenever it comes to be.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pickle
 import select
@@ -14,26 +15,42 @@ import signal
 import socket
 import threading
 from multiprocessing import connection, context, process
+from time import monotonic, sleep
 from typing import Any
 
 from concx.futures import _worker
 
-__all__ = ["Worker", "Zygote"]
+__all__ = ["Worker", "Zygote", "bury"]
 
 _MOST = 1 << 16
+_LATE = 1.0
+
+
+def bury(process: Any) -> int | None:
+    """The exit status of a child of `multiprocessing` that ends; waits for it.
+
+    Whoever starts a process buries others that have ended, too, and ``join()`` of a thread that comes
+    second returns before the first one has noted the status. Nothing tells of that.
+    """
+    process.join()
+    until = monotonic() + _LATE
+    while process.exitcode is None and monotonic() < until:
+        sleep(0.001)
+    code: int | None = process.exitcode  # None: it was not multiprocessing that took the status
+    return code
 
 
 class Worker:
     """A process that the zygote has forked, as `multiprocessing.Process` shows one."""
 
-    daemon = False
-
-    def __init__(self, zygote: Zygote, pid: int, name: str, sentinel: int) -> None:
+    def __init__(self, zygote: Zygote, pid: int, name: str, sentinel: int, daemon: bool) -> None:
+        self.daemon = daemon
         self.pid = self.ident = pid
         self.name = name
         self.sentinel = sentinel
         self._zygote = zygote
         self._exitcode: int | None = None
+        self._asking = threading.Lock()
 
     def __repr__(self) -> str:
         code = self.exitcode
@@ -43,12 +60,8 @@ class Worker:
     @property
     def exitcode(self) -> int | None:
         """None while it runs; the negative number of the signal that ended it."""
-        if self._exitcode is None and self._has_ended(0):
-            self._exitcode = self._zygote.status(self.pid)
+        self.join(0)
         return self._exitcode
-
-    def _has_ended(self, timeout: float | None) -> bool:
-        return self.sentinel < 0 or bool(connection.wait([self.sentinel], timeout))
 
     def is_alive(self) -> bool:
         """Whether it runs."""
@@ -56,8 +69,10 @@ class Worker:
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until it has ended."""
-        if self._exitcode is None and self._has_ended(timeout):
-            self._exitcode = self._zygote.status(self.pid)
+        if self._exitcode is None and connection.wait([self.sentinel], timeout):
+            with self._asking:  # it is told once
+                if self._exitcode is None:
+                    self._exitcode = self._zygote.status(self.pid)
 
     def terminate(self) -> None:
         """Send it SIGTERM."""
@@ -68,17 +83,11 @@ class Worker:
         self._send(signal.SIGKILL)
 
     def _send(self, number: signal.Signals) -> None:
-        if self.sentinel >= 0:
-            try:
-                signal.pidfd_send_signal(self.sentinel, number)
-            except ProcessLookupError:
-                pass
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.sentinel, number)
 
-    def close(self) -> None:
-        """Give its descriptor back; it has ended."""
-        fd, self.sentinel = self.sentinel, -1
-        if fd >= 0:
-            os.close(fd)
+    def __del__(self, close: Any = os.close) -> None:
+        close(self.sentinel)  # not before: any thread may wait for it
 
 
 class Zygote:
@@ -86,6 +95,7 @@ class Zygote:
 
     def __init__(self, bell: int, job: _worker.Job) -> None:
         self._lock = threading.Lock()
+        self._job = job
         self._pid = os.getpid()
         self._wire, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = context.ForkProcess(
@@ -105,6 +115,8 @@ class Zygote:
             theirs.close()
 
     def _ask(self, *question: Any, fds: tuple[int, ...] = ()) -> tuple[Any, list[int]]:
+        if os.getpid() != self._pid:
+            raise RuntimeError("the workers of this pool belong to another process")
         with self._lock:
             try:
                 socket.send_fds(self._wire, [pickle.dumps(question)], fds)
@@ -115,14 +127,22 @@ class Zygote:
             raise RuntimeError("the process that forks workers is gone")
         answer = pickle.loads(data)
         if isinstance(answer, OSError):
-            raise answer
+            try:
+                raise answer
+            finally:
+                del answer  # or it would hold this frame, and its traceback the pool
         return answer, got
 
-    def fork(self, segment: int) -> Worker:
-        """A new worker over that segment."""
-        name = f"ForkProcess-{next(process._process_counter)}"  # type: ignore[attr-defined]
-        pid, fds = self._ask("fork", name, fds=(segment,))
-        return Worker(self, pid, name, fds[0])
+    def fork(self, segment: int, mail: int) -> Worker:
+        """A new worker over that segment and that end of a socket."""
+        number = next(process._process_counter)  # type: ignore[attr-defined]
+        name = f"Fork{self._job.title}-{number}"
+        pid, fds = self._ask("fork", name, fds=(segment, mail))
+        if not fds:  # no room for its pidfd here; nobody else waits for it, so the pid is its own
+            os.kill(pid, signal.SIGKILL)
+            self.status(pid)
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return Worker(self, pid, name, fds[0], self._job.daemon)
 
     def status(self, pid: int) -> int | None:
         """The exit status of a worker that has ended, or 255 if nobody knows any more."""
@@ -137,8 +157,8 @@ class Zygote:
             # Not by hanging up alone: a process that was forked meanwhile holds the wire, too.
             with self._lock, self._wire, contextlib.suppress(OSError):
                 self._wire.send(pickle.dumps(("quit",)))
-            self._process.join()
-            self._process.close()
+            if bury(self._process) is not None:
+                self._process.close()
 
 
 def _main(wire: socket.socket, other: socket.socket, bell: int, job: _worker.Job) -> None:
@@ -158,17 +178,18 @@ def _main(wire: socket.socket, other: socket.socket, bell: int, job: _worker.Job
     poll.register(wire, select.POLLIN)
     workers: dict[int, Any] = {}
 
-    def begin(segment: int) -> None:
+    def begin(segment: int, mail: int) -> None:
         wire.close()
         os.close(owner)
         signal.signal(signal.SIGINT, interrupt)
         process._parent_process = parent  # type: ignore[attr-defined]
-        _worker.main(_worker.Descriptor(segment), _worker.Descriptor(bell), job)
+        of = _worker.Descriptor
+        _worker.main(of(segment), of(bell), of(mail), job)
 
     while True:
         if owner in dict(poll.poll()):
             os._exit(0)  # the workers see it for themselves
-        data, fds, _, _ = socket.recv_fds(wire, _MOST, 1)
+        data, fds, _, _ = socket.recv_fds(wire, _MOST, 2)
         if not data:
             return
         question = pickle.loads(data)
@@ -176,7 +197,11 @@ def _main(wire: socket.socket, other: socket.socket, bell: int, job: _worker.Job
             return
         try:
             if question[0] == "fork":
-                worker: Any = context.ForkProcess(target=begin, args=(fds[0],), name=question[1])
+                if len(fds) < 2:
+                    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+                worker: Any = context.ForkProcess(
+                    target=begin, args=tuple(fds), name=question[1], daemon=job.daemon
+                )
                 worker.start()
                 workers[worker.pid] = worker
                 pidfd = os.pidfd_open(worker.pid)

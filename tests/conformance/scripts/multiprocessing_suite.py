@@ -1,24 +1,38 @@
-"""Runs CPython's `_test_multiprocessing` with concx's queues, locks and shared values swapped in.
+"""Runs CPython's `_test_multiprocessing` with concx's queues, locks, shared values and pool swapped in.
 
-    python multiprocessing_suite.py fork | forkserver | spawn
+    python multiprocessing_suite.py fork | forkserver | spawn [part of a test's name]
 
-Children that do not come by fork import this file again, so it swaps as it is imported. Exit status
+Interpreters that tests start swap by sitecustomize. Children that do not come by fork import this file again, so it swaps as it is imported. Exit status
 as that of cpython_suite.py.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import unittest
+from pathlib import Path
 from typing import Any
 
 ABSENT = 77
 METHOD = sys.argv[1]
-CLASSES = ("Queue", "Lock", "Semaphore", "Condition", "Event", "Barrier", "Value", "Array")
+CLASSES = (
+    *("Queue", "Lock", "Semaphore", "Condition", "Event", "Barrier", "Value", "Array"),
+    *("Pool", "PoolWorkerErrors", "PoolWorkerLifetime"),
+)
+MORE = {
+    "TestSimpleQueue": "",
+    "TestInitializers": "test_pool_initializer",
+    "TestStdinBadfiledescriptor": "test_pool_in_process",
+    "MiscTestCase": "test_large_pool",
+}
+"""Classes that are not made by `install_tests_in_module_dict`, and of which tests: "" for all."""
+
 NAMES = (
     *("Queue", "JoinableQueue", "SimpleQueue", "Lock", "RLock", "Semaphore", "BoundedSemaphore"),
-    *("Condition", "Event", "Barrier", "Value", "Array", "RawValue", "RawArray"),
+    *("Condition", "Event", "Barrier", "Value", "Array", "RawValue", "RawArray", "Pool"),
 )
+FOLDER = Path(__file__).parent / "swapped_mp"
 
 LEFT_OUT = {
     "WithProcessesTestQueue.test_queue_feeder_donot_stop_onexc": "it demands that errors of "
@@ -34,6 +48,7 @@ over, so a failure of these counts only if it comes twice."""
 
 try:
     from test import _test_multiprocessing as suite
+    from test.support import script_helper
 except ImportError:
     sys.exit(ABSENT)
 
@@ -48,6 +63,10 @@ def check_invariant(self: unittest.TestCase, cond: Any) -> None:
 
 
 def swap() -> None:
+    os.environ["CONCX_SWAPPED_NAMES"] = " ".join(NAMES)
+    paths = [str(FOLDER), *filter(None, sys.path)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    script_helper.interpreter_requires_environment = lambda: True
     for name in NAMES:
         replacement = getattr(ours, name)
         setattr(multiprocessing, name, replacement)
@@ -60,11 +79,15 @@ def swap() -> None:
         if isinstance(value, type) and issubclass(value, unittest.TestCase) and name not in wanted:
             del globals()[name]
 
-    class TestSimpleQueue(suite.TestSimpleQueue):  # type: ignore[misc, name-defined]
-        pass
-
-    TestSimpleQueue.__qualname__ = "TestSimpleQueue"
-    globals()["TestSimpleQueue"] = TestSimpleQueue
+    for name, only in MORE.items():
+        base = getattr(suite, name, None)
+        if base is None:
+            continue  # of a later version
+        kind = type(name, (base,), {"__module__": __name__, "__qualname__": name})
+        for other in unittest.defaultTestLoader.getTestCaseNames(kind):
+            if only not in other:
+                setattr(kind, other, None)
+        globals()[name] = kind
 
 
 swap()

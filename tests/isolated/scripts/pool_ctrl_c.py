@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import pool_tools as do
-from concx.futures._process import ProcessPoolExecutor
+from concx.futures.process import ProcessPoolExecutor
 from queue_tools import wait_until
 
 LIMIT = 30.0

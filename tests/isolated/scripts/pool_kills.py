@@ -1,12 +1,12 @@
-"""Random deaths in a pool of processes: ``pool_kills.py COUNT SEED``.
+"""Random deaths in a pool of processes: ``pool_kills.py COUNT SEED METHOD``.
 
 Workers are killed after random times, whatever they do then. Every task comes to an end, no task runs
-twice, what came back is right, no more tasks are lost than workers died, and nothing is left.
+twice, what came back is right and was run, no more tasks are lost than workers died, and nothing is left.
 """
 
 from __future__ import annotations
 
-import os
+import multiprocessing
 import random
 import signal
 import sys
@@ -21,30 +21,25 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import pool_tools as do
 from concx.futures import wait
-from concx.futures._process import ProcessPoolExecutor, WorkerDied
+from concx.futures.process import ProcessPoolExecutor, WorkerDied
 
-COUNT, SEED = int(sys.argv[1]), int(sys.argv[2])
 LIMIT = 30.0
 READY = 1
-rng = random.Random(SEED)
-journal = os.open(tempfile.mkstemp()[1], os.O_RDWR | os.O_APPEND | os.O_CREAT)
 
 
-def task(number: int, data: bytes) -> tuple[int, bytes]:
-    os.write(journal, b"%d\n" % number)
-    return number, data[::-1]
-
-
-def kill_some(pool: ProcessPoolExecutor) -> None:
-    for _ in range(COUNT):
+def kill_some(
+    pool: ProcessPoolExecutor, count: int, rng: random.Random, killed: list[int], over: Any
+) -> None:
+    for _ in range(count):
         time.sleep(rng.random() * 0.02)
         # Three that end before they are ready would be the end of the pool.
         while not (
             ready := [m for m in list(pool._crew.members.values()) if m.link.state == READY]
         ):
             time.sleep(0.001)
-        rng.choice(ready).process.kill()
-        killed.append(1)
+        member = rng.choice(ready)
+        member.process.kill()
+        killed.append(member.pid)
     over.set()
 
 
@@ -52,18 +47,40 @@ def size_of(number: int) -> int:
     return 600_000 if number % 37 == 0 else number * 7919 % 12_000
 
 
-def main() -> None:
-    pool = ProcessPoolExecutor(3, on_worker_death="replace", warm_spares=1)
-    pool.submit(abs, 1).result(LIMIT)
-    before = do.descriptors()
-    killer = threading.Thread(target=kill_some, args=(pool,), daemon=True)
+def descriptors_at_full_strength(pool: ProcessPoolExecutor) -> int:
+    """With three workers and a spare one, whatever has happened."""
+    until = time.monotonic() + LIMIT
+    while len(pool._processes) < 4:
+        assert time.monotonic() < until, f"{pool.stats()} after {LIMIT} s"
+        wait([pool.submit(do.nap, 0.02) for _ in range(4)], LIMIT)
+    return do.descriptors()
+
+
+def journal_of(path: str) -> set[int]:
+    """The numbers of the tasks that have run; each of them once."""
+    ran = [int(line) for line in Path(path).read_text().split()]
+    assert len(set(ran)) == len(ran), "a task ran twice"
+    return set(ran)
+
+
+def main(path: str, count: int, seed: int, method: str) -> None:
+    rng = random.Random(seed)
+    pool = ProcessPoolExecutor(
+        3, multiprocessing.get_context(method), on_worker_death="replace", warm_spares=1
+    )
+    before = descriptors_at_full_strength(pool)
+    killed: list[int] = []
+    over = threading.Event()
+    killer = threading.Thread(target=kill_some, args=(pool, count, rng, killed, over), daemon=True)
     killer.start()
     open_tasks: dict[Any, int] = {}
-    number = lost = done = 0
+    done: set[int] = set()
+    lost: dict[int, int] = {}
+    number = 0
     while open_tasks or not over.is_set():
         while len(open_tasks) < 60 and not over.is_set():
             data = bytes([number % 251]) * size_of(number) + b"end"
-            open_tasks[pool.submit(task, number, data)] = number
+            open_tasks[pool.submit(do.append_and_reverse, path, number, data)] = number
             number += 1
         finished = wait(open_tasks, LIMIT, FIRST_COMPLETED).done
         assert finished, f"no task has ended within {LIMIT} s: {pool.stats()}"
@@ -72,30 +89,29 @@ def main() -> None:
             error = future.exception()
             if error is None:
                 assert future.result() == (k, b"dne" + bytes([k % 251]) * size_of(k)), k
-                done += 1
+                done.add(k)
             else:
                 assert isinstance(error, WorkerDied), error
                 assert error.signal == signal.SIGKILL, error
-                lost += 1
+                lost[k] = error.pid
     killer.join()
-    assert lost <= len(killed), (lost, len(killed))
-    ran = os.pread(journal, 1 << 30, 0).decode().split()
-    assert len(set(ran)) == len(ran), "a task ran twice"
-    assert done <= len(ran) <= done + lost
-    processes = list(pool._processes)
-    # Four workers, whatever has happened: as many descriptors as before.
-    pool.submit(abs, 1).result(LIMIT)
+    # A death loses the one task that the worker ran, before or after it was written down.
+    assert len(set(lost.values())) == len(lost), "a death lost several tasks"
+    assert set(lost.values()) <= set(killed), "a task was lost by no death"
+    ran = journal_of(path)
+    assert done <= ran, f"results of tasks that did not run: {done - ran}"
+    assert ran <= done | lost.keys(), f"tasks that ran and told nobody: {ran - done - lost.keys()}"
+    assert done | lost.keys() == set(range(number)), "tasks that never ended"
     until = time.monotonic() + 5
-    while do.descriptors() != before and time.monotonic() < until:
+    while (now := descriptors_at_full_strength(pool)) != before and time.monotonic() < until:
         time.sleep(0.01)
-    assert do.descriptors() == before, (do.descriptors(), before)
+    assert now == before, (now, before)
+    processes = list(pool._processes)
     pool.shutdown()
     assert not any(do.is_running(pid) for pid in processes)
-    print(f"{len(killed)} kills, {done} tasks done, {lost} lost")
+    print(f"{method}: {len(killed)} kills, {len(done)} tasks done, {len(lost)} lost")
 
-
-killed: list[int] = []
-over = threading.Event()
 
 if __name__ == "__main__":
-    main()
+    with tempfile.TemporaryDirectory() as folder:
+        main(f"{folder}/journal", int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

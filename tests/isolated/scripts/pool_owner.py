@@ -1,4 +1,4 @@
-"""The owner of a pool that is to be killed: ``pool_owner.py METHOD SECONDS``.
+"""The owner of a pool that is to be killed: ``pool_owner.py METHOD SECONDS executor|pool``.
 
 Prints the pids of its workers and of what else it has started; one worker is busy for that long.
 """
@@ -8,26 +8,41 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import pool_tools as do
-from concx.futures._process import ProcessPoolExecutor
+from concx import multiprocessing as ours
+from concx.futures.process import ProcessPoolExecutor
+from queue_tools import wait_until
 
 
-def main() -> None:
+def with_pool() -> None:
+    pool = ours.get_context(sys.argv[1]).Pool(3)
+    pool.map(do.nap, [0.2] * 3, 1)
+    pool.apply_async(do.nap, (float(sys.argv[2]),))
+    wait_until(lambda: pool.stats().running == 1)
+    tell((process.pid for process in pool._pool), pool._workers._crew.zygote)
+
+
+def with_executor() -> None:
     pool = ProcessPoolExecutor(3, multiprocessing.get_context(sys.argv[1]))
     busy = [pool.submit(do.nap, 0.2) for _ in range(3)]
     for future in busy:
         future.result()
     pool.submit(do.nap, float(sys.argv[2]))
-    zygote = pool._crew.zygote
+    wait_until(lambda: pool.stats().running == 1)
+    tell(pool._processes, pool._crew.zygote)
+
+
+def tell(pids: Iterable[int], zygote: Any) -> None:
     others = [] if zygote is None else [zygote._process.pid]
-    time.sleep(0.1)
-    print(*pool._processes, "|", *others, flush=True)
+    print(*pids, "|", *others, flush=True)
     time.sleep(60)
 
 
 if __name__ == "__main__":
-    main()
+    with_pool() if sys.argv[3] == "pool" else with_executor()

@@ -10,7 +10,7 @@ import concurrent.futures.thread as thread
 import os
 
 from concx import futures
-from concx.futures._process import ProcessPoolExecutor
+from concx.futures.process import ProcessPoolExecutor
 
 
 def swap() -> None:

@@ -1,4 +1,4 @@
-"""Drop-in twin of `multiprocessing`: queues, locks and shared values over shared memory.
+"""Drop-in twin of `multiprocessing`: queues, locks, shared values and pools over shared memory.
 
 >>> from concx.multiprocessing import Process, Queue
 >>> q = Queue()
@@ -24,7 +24,6 @@ from multiprocessing import (
     BufferTooShort,
     Manager,
     Pipe,
-    Pool,
     Process,
     ProcessError,
     TimeoutError,
@@ -34,7 +33,6 @@ from multiprocessing import (
     current_process,
     freeze_support,
     get_all_start_methods,
-    get_context,
     get_logger,
     get_start_method,
     log_to_stderr,
@@ -45,7 +43,7 @@ from multiprocessing import (
     set_start_method,
 )
 from multiprocessing.context import assert_spawning as _assert_spawning
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from concx import _core, _shm
 from concx._core import OwnerDied
@@ -57,6 +55,10 @@ from concx._mpstats import (
     QueueStats,
     SemaphoreStats,
 )
+from concx.multiprocessing._context import get_context
+
+if TYPE_CHECKING:
+    from concx.multiprocessing._pool import Pool, PoolStats, WorkerDied
 
 _sharedctypes: Any = multiprocessing.sharedctypes  # more of it is used than is typed
 
@@ -78,6 +80,7 @@ __all__ = [
     "OwnerDied",
     "Pipe",
     "Pool",
+    "PoolStats",
     "Process",
     "ProcessError",
     "Queue",
@@ -90,6 +93,7 @@ __all__ = [
     "SimpleQueue",
     "TimeoutError",
     "Value",
+    "WorkerDied",
     "active_children",
     "allow_connection_pickling",
     "cpu_count",
@@ -564,5 +568,9 @@ def Array(
 
 
 def __getattr__(name: str) -> Any:
+    if name in {"Pool", "PoolStats", "WorkerDied"}:  # only who wants a pool waits for its imports
+        from concx.multiprocessing import _pool
+
+        return getattr(_pool, name)
     # Submodules and what else hangs on the standard module: `multiprocessing.shared_memory`, ...
     return getattr(multiprocessing, name)

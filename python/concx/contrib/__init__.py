@@ -1,0 +1,3 @@
+"""concx in other libraries."""
+
+__all__: list[str] = []

@@ -1,0 +1,125 @@
+"""Pools of processes that meet limits of their process: ``pool_limits.py descriptors|memory METHOD``."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import resource
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import pool_tools as do
+from concx import multiprocessing as ours
+from concx.futures.process import ProcessPoolExecutor
+
+LIMIT = 30.0
+BIG = 96 << 20
+METHOD = sys.argv[2]
+
+
+@contextmanager
+def limited(what: int, value: int) -> Iterator[None]:
+    before = resource.getrlimit(what)
+    resource.setrlimit(what, (value, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(what, before)
+
+
+def refused(body: Callable[[], Any], *errors: int) -> None:
+    """It fails with one of these errors, or says that there is no memory."""
+    number: int | None = None
+    try:
+        body()
+    except MemoryError:
+        number = errno.ENOMEM
+    except OSError as error:
+        number = error.errno
+    if number not in errors:
+        raise AssertionError(f"errno is {number}, not one of {errors}")
+
+
+def executor(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(
+        workers, multiprocessing.get_context(METHOD), on_worker_death="replace"
+    )
+
+
+def descriptors() -> None:
+    """Many workers need more descriptors than there may be."""
+    context = ours.get_context(METHOD)
+    context.Pool(1).terminate()  # what multiprocessing starts once stays
+    before = do.descriptors()
+    with limited(resource.RLIMIT_NOFILE, before + 24):
+        refused(lambda: context.Pool(100), errno.EMFILE)
+        with context.Pool(1) as pool:
+            assert pool.apply(abs, (-1,)) == 1
+        pool.join()
+        del pool
+    assert do.descriptors() == before, os.listdir("/proc/self/fd")
+
+    def submit_to_many() -> None:
+        with executor(100) as many:
+            try:
+                for i in range(100):
+                    many.submit(do.nap, 0.2, i)
+            finally:
+                assert many.stats().workers > 0
+
+    with limited(resource.RLIMIT_NOFILE, before + 24):
+        refused(submit_to_many, errno.EMFILE)
+        with executor(1) as few:
+            assert few.submit(abs, -1).result(LIMIT) == 1
+        del few
+    assert do.descriptors() == before, os.listdir("/proc/self/fd")
+
+
+def address_space() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def memory() -> None:
+    """What there is no address space for fails its own task, in the pool's process and in a worker."""
+    data = bytes(BIG)
+    with executor(1) as pool, ours.get_context(METHOD).Pool(1) as other:
+        assert pool.submit(abs, -1).result(LIMIT) == 1
+        assert other.apply(abs, (-1,)) == 1
+        with limited(resource.RLIMIT_AS, address_space() + BIG // 2):
+            refused(lambda: pool.submit(len, data).result(LIMIT), errno.ENOMEM)
+            refused(lambda: other.apply_async(len, (data,)).get(LIMIT), errno.ENOMEM)
+            assert pool.submit(abs, -2).result(LIMIT) == 2
+            assert other.apply(abs, (-2,)) == 2
+            refused(lambda: pool.submit(bytes, BIG).result(LIMIT), errno.ENOMEM)
+            refused(lambda: other.apply_async(bytes, (BIG,)).get(LIMIT), errno.ENOMEM)
+            assert pool.submit(abs, -3).result(LIMIT) == 3
+            assert other.apply(abs, (-3,)) == 3
+        assert pool.submit(len, data).result(LIMIT) == BIG
+        assert other.apply(len, (data,)) == BIG
+    other.join()
+    # Workers that have not had anything large yet.
+    with executor(1) as pool, ours.get_context(METHOD).Pool(1) as other:
+        for submit in (pool.submit, lambda *task: other.apply_async(task[0], task[1:])):
+            outcome(submit(do.limit_address_space, BIG // 2))
+            for task in ((bytes, BIG), (len, data)):
+                refused(partial(outcome, submit(*task)), errno.ENOMEM)
+            assert outcome(submit(abs, -4)) == 4
+    other.join()
+
+
+def outcome(result: Any) -> Any:
+    return result.get(LIMIT) if hasattr(result, "get") else result.result(LIMIT)
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore", message=".*use of fork", category=DeprecationWarning)
+    {"descriptors": descriptors, "memory": memory}[sys.argv[1]]()
+    print("checked")
