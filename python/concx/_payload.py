@@ -20,7 +20,7 @@ import pickle
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing import reduction
 from typing import Any, NamedTuple, TypeAlias
 
@@ -434,6 +434,10 @@ class Segments:
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The ids of those that were received, and not dropped."""
+        return iter(list(self._held))
 
 
 def _view(block: Buffer, views: str) -> memoryview:

@@ -251,6 +251,10 @@ class Desk:
         """A result could not be sent."""
         self.store.call_back(parcel)
 
+    def close(self) -> None:
+        """The worker leaves."""
+        self._box.close()
+
     def _pass_on(self, parcel: Parcel) -> bool:
         """Whether the pool has all segments of a parcel; waits for its answer if one is new."""
         held = self._box.segments

@@ -96,9 +96,8 @@ def main(segment: Descriptor, bell: Descriptor, mail: Descriptor, job: Job) -> N
         job.max_tasks or 0,
         job.max_rss or 0,
     )
-    worker.desk = _mail.Desk(
-        _mail.socket_of(mail.detach()), job.arena_bytes, job.views, worker.ring
-    )
+    desk = _mail.Desk(_mail.socket_of(mail.detach()), job.arena_bytes, job.views, worker.ring)
+    worker.desk = desk
     if job.forward_logs:
         logging.getLogger().handlers[:] = [_Forward(worker)]
     try:
@@ -112,3 +111,5 @@ def main(segment: Descriptor, bell: Descriptor, mail: Descriptor, job: Job) -> N
         worker.run()
     except KeyboardInterrupt:
         worker.leave()  # it had nothing to do; the one who pressed Ctrl-C reads of it once
+    finally:
+        desk.close()
