@@ -19,7 +19,7 @@
 
 #include "core/worklink.h"
 
-/* Bytes, and how many at once. */
+/* Bytes, and how many at once: 64 MB take 32 ms, in pieces of 256 KiB 38, of 4 and of 16 MiB 34. */
 #define CX_PIECE (UINT64_C(1) << 20)
 #define CX_PIECES 4
 
