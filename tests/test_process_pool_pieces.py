@@ -272,7 +272,11 @@ def test_lost_descriptors_are_made_up_for_by_pieces(
     monkeypatch.setattr(type(post._boxes[0]), "pass_on", lambda *_, **__: True)
     array = numpy.arange(BIG // 8)
     assert pool.submit(count_up, array).result(LIMIT) == array.sum() + array.size
-    wait_until(lambda: not sum(segment.lent for segment in post.store.segments))
+    # Without a GIL, what the manager's thread has made goes only when that wakes.
+    wait_until(
+        lambda: pool.submit(do.echo, True).result(LIMIT)
+        and not sum(segment.lent for segment in post.store.segments)
+    )
 
 
 def test_a_block_that_cannot_be_lent(make: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
