@@ -154,7 +154,9 @@ def test_many_parts(make: MakePool) -> None:
     """Arrays, bytes and bytearrays in one message, some in blocks, and a large pickle."""
     pool = make(1, arena_bytes=2 * MB)
     parts = [
-        numpy.arange(300_000 + i) if i % 3 == 0 else (bytes, bytearray)[i % 2](os.urandom(90_000 * i))
+        numpy.arange(300_000 + i)
+        if i % 3 == 0
+        else (bytes, bytearray)[i % 2](os.urandom(90_000 * i))
         for i in range(12)
     ]
     numbers = list(range(800_000))
@@ -274,8 +276,10 @@ def test_lost_descriptors_are_made_up_for_by_pieces(
     assert pool.submit(count_up, array).result(LIMIT) == array.sum() + array.size
     # Without a GIL, what the manager's thread has made goes only when that wakes.
     wait_until(
-        lambda: pool.submit(do.echo, True).result(LIMIT)
-        and not sum(segment.lent for segment in post.store.segments)
+        lambda: (
+            pool.submit(do.echo, True).result(LIMIT)
+            and not sum(segment.lent for segment in post.store.segments)
+        )
     )
 
 

@@ -12,8 +12,7 @@ cxb_bulk_new(PyObject *buffers)
     PyObject *items = PySequence_Fast(buffers, "a bulk is a sequence of buffers");
     Py_ssize_t n = items == NULL ? 0 : PySequence_Fast_GET_SIZE(items);
     struct cxb_bulk *bulk =
-        items == NULL ? NULL
-                      : PyMem_RawCalloc(1, sizeof *bulk + (size_t)n * sizeof *bulk->views);
+        items == NULL ? NULL : PyMem_RawCalloc(1, sizeof *bulk + (size_t)n * sizeof *bulk->views);
     if (bulk != NULL) {
         bulk->parts = PyMem_RawCalloc((size_t)n + 1, sizeof *bulk->parts);
     }
@@ -85,8 +84,8 @@ make_parts(struct cxb_arrival *arrival, PyObject *sizes, uint64_t total)
 {
     uint64_t sum = 0;
     Py_ssize_t n = PyList_Check(sizes) ? PyList_GET_SIZE(sizes) : -1;
-    PyObject *made = n < 0 ? PyErr_Format(PyExc_TypeError, "not a list of sizes: %R", sizes)
-                           : PyList_New(n);
+    PyObject *made =
+        n < 0 ? PyErr_Format(PyExc_TypeError, "not a list of sizes: %R", sizes) : PyList_New(n);
     if (made == NULL) {
         return NULL;
     }
@@ -120,9 +119,8 @@ cxb_arrival_begin(struct cxb_arrival *arrival, PyObject *reader, const struct cx
     *arrival = (struct cxb_arrival){.flags = m->flags};
     cx_pieces_init(&arrival->pieces, NULL, 0, total, kind, m->id);
     arrival->head = PyBytes_FromStringAndSize(m->data, (Py_ssize_t)m->length);
-    PyObject *sizes = arrival->head == NULL
-                          ? NULL
-                          : PyObject_CallMethod(reader, "expect", "(O)", arrival->head);
+    PyObject *sizes =
+        arrival->head == NULL ? NULL : PyObject_CallMethod(reader, "expect", "(O)", arrival->head);
     if (sizes == NULL || sizes == Py_None) {
         Py_XDECREF(sizes);
         return sizes == NULL ? -1 : 0;

@@ -271,8 +271,8 @@ check_times(ProcHubObject *hub, PyObject *events, int64_t *until)
         int64_t begun, deadline;
         cx_guard_take(&hub->guard);
         struct cxb_job *job = cxb_link_oldest(link);
-        bool timed = job != NULL && job->timeout != 0 && !job->expired &&
-                     cxb_job_is_taken(job, &begun);
+        bool timed =
+            job != NULL && job->timeout != 0 && !job->expired && cxb_job_is_taken(job, &begun);
         bool late = timed && (deadline = begun + job->timeout) <= cx_now();
         if (late) {
             job->expired = true;

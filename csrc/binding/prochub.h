@@ -50,18 +50,19 @@ typedef struct WorkLink {
     int pidfd;
     PyObject *tag;                       /* what Python knows the worker by; NULL: not added */
     struct cxb_job *jobs[CX_LANE_SLOTS]; /* by number */
-    struct cxb_job *large; /* has begun and asked for its pieces: its slot is nobody's (procpieces.h) */
-    uint32_t first;        /* no job below this number */
+    struct cxb_job
+        *large;     /* has begun and asked for its pieces: its slot is nobody's (procpieces.h) */
+    uint32_t first; /* no job below this number */
     uint32_t inflight;
     uint64_t completed;
     /* Written under the guard, atomically: read without it. */
-    int64_t budget; /* tasks that it may still be given; negative: any number */
-    bool active;    /* gets tasks; a spare one does not */
-    bool damaged;   /* its segment holds what cannot be */
-    bool full;      /* in this round */
-    bool taking;    /* somebody takes results out; the guard's */
-    bool again;     /* meanwhile somebody else wanted to */
-    bool accused;   /* its damage was told of; of who takes */
+    int64_t budget;               /* tasks that it may still be given; negative: any number */
+    bool active;                  /* gets tasks; a spare one does not */
+    bool damaged;                 /* its segment holds what cannot be */
+    bool full;                    /* in this round */
+    bool taking;                  /* somebody takes results out; the guard's */
+    bool again;                   /* meanwhile somebody else wanted to */
+    bool accused;                 /* its damage was told of; of who takes */
     struct cxb_arrival *arriving; /* a result in pieces, or NULL; of who takes */
     /* The manager's. */
     bool ended; /* its pidfd has said so, and poll() has told; written under the guard, too */

@@ -407,9 +407,8 @@ cxb_job_withdraw(FutureObject *f)
     cx_guard_take(&hub->guard);
     struct cxb_job *job = f->job;
     /* A task that is tried again was begun, wherever it waits now. */
-    bool back =
-        job == NULL || (cx_future_state(&f->core) != CX_RUNNING &&
-                        (job->link == NULL || take_back(job)));
+    bool back = job == NULL ||
+                (cx_future_state(&f->core) != CX_RUNNING && (job->link == NULL || take_back(job)));
     if (back && job != NULL) {
         WorkLinkObject *link = job->link;
         if (link != NULL) {

@@ -74,8 +74,8 @@ cxb_hub_pour(ProcHubObject *hub)
     Py_ssize_t n = 0;
     for (Py_ssize_t i = 0; i < hub->seen_count; i++) {
         WorkLinkObject *link = hub->seen[i];
-        for (int k = 0;
-             k < CX_PIECES && cx_load_relaxed(&link->large) != NULL && pour(hub, link); k++) {
+        for (int k = 0; k < CX_PIECES && cx_load_relaxed(&link->large) != NULL && pour(hub, link);
+             k++) {
             n++;
         }
     }
@@ -87,9 +87,9 @@ cxb_hub_pour(ProcHubObject *hub)
 int
 cxb_link_expect(WorkLinkObject *link, const struct cx_lane_message *m)
 {
-    struct cxb_arrival *arrival =
-        link->arriving != NULL || m->flags >> CXB_BULK == 0 ? NULL
-                                                             : PyMem_RawCalloc(1, sizeof *arrival);
+    struct cxb_arrival *arrival = link->arriving != NULL || m->flags >> CXB_BULK == 0
+                                      ? NULL
+                                      : PyMem_RawCalloc(1, sizeof *arrival);
     if (arrival == NULL) {
         return 1;
     }

@@ -145,6 +145,9 @@ take_other(ProcHubObject *hub, WorkLinkObject *link, const struct cx_lane_messag
         if ((m->flags & CXB_PIECES) != 0) {
             return !is_oldest(hub, link, m->id) || cxb_link_expect(link, m);
         }
+        break;
+    default:
+        break;
     }
     /* Nothing else comes before the pieces of a result have. */
     return m->kind < CXB_RESULT_VALUE || m->kind > CXB_RESULT_UNREACHABLE || link->arriving != NULL

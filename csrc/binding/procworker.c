@@ -142,9 +142,8 @@ put(ProcWorkerObject *self, const struct cx_lane_message *m, struct cx_pieces *p
 {
     uint32_t number;
     cx_lock_acquire(&self->lock);
-    enum cx_status status = CX_LIKELY(pieces == NULL)
-                                ? cx_lane_put(&self->link.results, m, &number)
-                                : cx_pieces_put(pieces, &self->link.results);
+    enum cx_status status = CX_LIKELY(pieces == NULL) ? cx_lane_put(&self->link.results, m, &number)
+                                                      : cx_pieces_put(pieces, &self->link.results);
     cx_lock_release(&self->lock);
     return status;
 }

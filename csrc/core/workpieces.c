@@ -7,16 +7,15 @@ void
 cx_pieces_init(struct cx_pieces *pieces, const struct cx_part *parts, uint32_t count,
                uint64_t total, uint32_t kind, uint64_t id)
 {
-    *pieces = (struct cx_pieces){
-        .parts = parts, .count = count, .total = total, .kind = kind, .id = id};
+    *pieces =
+        (struct cx_pieces){.parts = parts, .count = count, .total = total, .kind = kind, .id = id};
 }
 
 /* To the next part that has bytes left: how many, or 0. */
 static uint64_t
 left_of_part(struct cx_pieces *pieces)
 {
-    while (pieces->part < pieces->count &&
-           pieces->within == pieces->parts[pieces->part].length) {
+    while (pieces->part < pieces->count && pieces->within == pieces->parts[pieces->part].length) {
         pieces->part++;
         pieces->within = 0;
     }
@@ -106,8 +105,7 @@ enum cx_status
 cx_pieces_get(struct cx_pieces *pieces, const struct cx_lane_message *m)
 {
     bool ours = m->kind == pieces->kind && m->id == pieces->id && m->flags == pieces->at;
-    if (!ours || m->length == 0 || m->length > CX_PIECE ||
-        m->length > pieces->total - pieces->at) {
+    if (!ours || m->length == 0 || m->length > CX_PIECE || m->length > pieces->total - pieces->at) {
         return CX_DAMAGED;
     }
     if (pieces->parts != NULL) {

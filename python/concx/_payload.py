@@ -296,7 +296,9 @@ def dump(obj: Any, store: Store, pickler: Any = reduction.ForkingPickler) -> Par
 
 # --- on the way
 
-_COUNTS = struct.Struct("<III?")  # buffers, wholes, segments of neither; the pickle is one more part
+_COUNTS = struct.Struct(
+    "<III?"
+)  # buffers, wholes, segments of neither; the pickle is one more part
 _ENTRY = struct.Struct("<Q16sQ")  # size, segment and offset; an offset of 0: in the bulk
 _BYTES = b"bytes".ljust(16, b"\0")  # in place of the segment: as a bytes object
 

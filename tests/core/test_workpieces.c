@@ -47,9 +47,9 @@ make_parts(void)
     for (int i = 0; i < LENGTHS; i++) {
         sent[i] = (struct cx_part){malloc(lengths[i] + 1), lengths[i]};
         /* In shared memory, so that what a child got can be seen. */
-        got[i] = (struct cx_part){mmap(NULL, lengths[i] + 1, PROT_READ | PROT_WRITE,
-                                       MAP_SHARED | MAP_ANONYMOUS, -1, 0),
-                                  lengths[i]};
+        got[i] = (struct cx_part){
+            mmap(NULL, lengths[i] + 1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0),
+            lengths[i]};
         for (uint64_t k = 0; k < lengths[i]; k++) {
             seed = seed * 1103515245u + 12345u;
             sent[i].data[k] = (char)(seed >> 16);

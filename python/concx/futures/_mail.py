@@ -145,7 +145,9 @@ def _message(parcel: Parcel, keeper: Any) -> tuple[Any, ...]:
 
 def _is_small(parcel: Parcel) -> bool:
     """Whether the pickle is all there is to say."""
-    return not (parcel.segments or parcel.buffers or parcel.wholes or len(parcel.data) > _core.PIECE)
+    return not (
+        parcel.segments or parcel.buffers or parcel.wholes or len(parcel.data) > _core.PIECE
+    )
 
 
 class Post:
