@@ -660,6 +660,7 @@ class SetBase(Generic[_T]):
 
 class OwnerDied(RuntimeError): ...
 class SegmentDamaged(RuntimeError): ...
+PIECE: int
 
 @disjoint_base
 class Segment:

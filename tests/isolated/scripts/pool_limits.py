@@ -88,14 +88,15 @@ def address_space() -> int:
 
 
 def memory() -> None:
-    """What there is no address space for fails its own task, in the pool's process and in a worker."""
+    """What its receiver has no address space for fails its own task, in the pool's process and in a worker."""
     data = bytes(BIG)
     with executor(1) as pool, ours.get_context(METHOD).Pool(1) as other:
         assert pool.submit(abs, -1).result(LIMIT) == 1
         assert other.apply(abs, (-1,)) == 1
         with limited(resource.RLIMIT_AS, address_space() + BIG // 2):
-            refused(lambda: pool.submit(len, data).result(LIMIT), errno.ENOMEM)
-            refused(lambda: other.apply_async(len, (data,)).get(LIMIT), errno.ENOMEM)
+            # It crosses in pieces, out of the buffer that is there.
+            assert pool.submit(len, data).result(LIMIT) == BIG
+            assert other.apply_async(len, (data,)).get(LIMIT) == BIG
             assert pool.submit(abs, -2).result(LIMIT) == 2
             assert other.apply(abs, (-2,)) == 2
             refused(lambda: pool.submit(bytes, BIG).result(LIMIT), errno.ENOMEM)
