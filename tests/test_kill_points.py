@@ -12,24 +12,30 @@ from pathlib import Path
 import pytest
 
 CORE = Path(__file__).parents[1] / "csrc" / "core"
-FILES = [
-    *(
-        "shmarena.c",
-        "shmcond.c",
-        "shmcursor.h",
-        "shmlock.c",
-        "shmlock.h",
-        "shmring.c",
-        "worklink.c",
-    ),
-]
+FILES = sorted(
+    path.name
+    for path in CORE.iterdir()
+    # The one store of shm.c is a plain one, of a whole header.
+    if "CX_KILL_POINT();" in path.read_text(encoding="utf-8") and path.name != "shm.c"
+)
 PRIVATE = {
     "shmring.c: region_of",  # of this process alone
     "worklink.c: cx_worklink_note",  # on which processor: any number will do
 }
 STORE = re.compile(r"\bcx_(?:store|xchg|cas|fetch_add)_\w+\(")
 SEEDED = re.compile(r"if \(CX_BUG\(\w+\)[^{]*\{.*?\n\s*\}\n", re.DOTALL)
-FUNCTION = re.compile(r"^(?:static inline \w.*\n|\w.*\n)(\w+)\(.*?^\}", re.MULTILINE | re.DOTALL)
+FUNCTION = re.compile(r"^\w[^\n]*\n(\w+)\([^;]*?\n\{.*?^\}", re.MULTILINE | re.DOTALL)
+
+
+def test_files() -> None:
+    assert {
+        "shmarena.c",
+        "shmcond.c",
+        "shmcursor.h",
+        "shmlock.c",
+        "shmring.c",
+        "worklink.c",
+    } <= set(FILES)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -44,7 +50,7 @@ def test_every_store_is_followed_by_one(name: str) -> None:
             assert found, f"{place} stores nothing any more"
             continue
         stores += len(found)
-        for store, following in zip(found, [*found[1:], None], strict=True):
+        for store, following in zip(found, [*found[1:], None], strict=False):
             end = len(body) if following is None else following.start()
             assert "CX_KILL_POINT();" in body[store.end() : end], (
                 f"{place}: no CX_KILL_POINT() between\n{body[store.start() : store.start() + 70]}\n"

@@ -194,6 +194,11 @@ static void
 test_killed_anywhere(void)
 {
     const char *const none[] = {NULL};
+#ifdef CX_NO_FUTEX /* where nobody knows whether somebody sleeps */
+    const char *const but[] = {"cx_shmsem_give", NULL};
+#else
+    const char *const *but = none;
+#endif
     int k = 1;
     killed_count = 0;
     for (bool died = true; died; k++) {
@@ -217,7 +222,7 @@ test_killed_anywhere(void)
         drop_shared(s);
     }
     CHECK(k > 60);
-    every_point_was_hit("core/shmlock.c", none);
+    every_point_was_hit("core/shmlock.c", but);
     every_point_was_hit("core/shmlock.h", none);
     every_point_was_hit("core/shmcond.c", none);
 }
