@@ -8,7 +8,9 @@ import os
 import pickle
 import resource
 import signal
+import socket
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -458,6 +460,17 @@ def test_tasks_with_retries_see_what_was_sent(make: MakePool, tmp_path: Path) ->
     assert future.result(LIMIT) == BIG
     assert len(Path(path).read_text().split()) == 2
     wait_until(lambda: lent(pool) == 0)
+
+
+def test_a_worker_waits_for_no_answer_of_a_pool_that_has_gone() -> None:
+    """Its data is in the message then, which nobody reads."""
+    pools, workers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    desk = _mail.Desk(workers, 1 << 24, "own", pools.close)
+    begun = time.monotonic()
+    data, _ = desk.dump(bytes(BIG))
+    assert len(data) > BIG
+    assert time.monotonic() - begun < _mail.PATIENCE / 2
+    desk.close()
 
 
 def test_views_survive_the_pool(make: MakePool) -> None:

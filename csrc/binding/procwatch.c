@@ -3,7 +3,7 @@
  *
  * It takes completions and nothing else.  The manager's bell, its deadlines and the deaths of workers
  * stay the manager's; while somebody looks, a worker only omits to wake it for a result, and whoever
- * has looked says so (the fences of [L1] and [L2]) before it looks once more. */
+ * has looked says so before it looks once more (cx_lane_unwatch). */
 #include "binding/block.h"
 
 #include "binding/procresult.h"
@@ -54,17 +54,14 @@ look(FutureObject *f, struct cx_lane *lane, uint32_t at)
 {
     int64_t until = cx_now() + LOOK;
     bool waits = false;
-    cx_store_relaxed(&lane->shared->watched, 1);
-    cx_fence_seq_cst(); /* [L1] with the worker's in cx_lane_is_watched */
+    cx_lane_watch(lane);
     do {
         for (int i = 0; i < 16 && !waits; i++) {
             waits = cx_load_acquire(&lane->shared->published) != at;
             cx_pause();
         }
     } while (!waits && !cx_future_done(&f->core) && cx_now() < until);
-    cx_store_relaxed(&lane->shared->watched, 0);
-    cx_fence_seq_cst(); /* [L2] likewise */
-    return waits || cx_load_acquire(&lane->shared->published) != at;
+    return cx_lane_unwatch(lane, at) || waits;
 }
 
 /* What follows from a result that was taken here; the manager hears of the rest. */

@@ -191,12 +191,14 @@ cx_shm_create(struct cx_shm *shm, uint32_t kind, uint64_t size, uint64_t mapped)
     }
     else if (cx_shm_fill(shm, 0, page) && map_start(shm, mapped)) {
         struct header *header = (struct header *)(void *)shm->base;
+        CX_KILL_POINT();
         *header = (struct header){.magic = MAGIC,
                                   .version = VERSION,
                                   .kind = kind,
                                   .size = shm->size,
                                   .id = {shm->id[0], shm->id[1]},
                                   .page = (uint32_t)page};
+        CX_KILL_POINT();
         return CX_OK;
     }
     close(shm->fd);

@@ -151,6 +151,7 @@ cx_shmarena_lend(struct cx_shmarena *arena, uint64_t size, uint64_t *offset)
         block->serial = ++arena->loans;
         *offset = block->offset + CX_SHMARENA_LINE;
         cx_shmarena_sign(arena->shm->base + *offset, 0);
+        CX_KILL_POINT();
         cx_store_relaxed(word_of(arena->shm->base + *offset), MESSAGE);
         CX_KILL_POINT();
     }
@@ -164,7 +165,8 @@ cx_shmarena_sweep(struct cx_shmarena *arena)
     for (uint32_t i = 0; i < arena->lents; i++) {
         struct cx_shmarena_block block = arena->lent[i];
         char *at = arena->shm->base + block.offset + CX_SHMARENA_LINE;
-        if (cx_load_acquire(word_of(at)) != 0) { /* [A1] pairs with [A2] */
+        uint32_t has = cx_load_acquire(word_of(at)); /* [A1] pairs with [A2] */
+        if (has != 0 && (!CX_BUG(SHM_SWEEP_BORROWED) || (has & MESSAGE) != 0)) {
             arena->lent[kept++] = block;
             continue;
         }
@@ -190,6 +192,10 @@ cx_shmarena_borrow(char *at, bool over)
             return false;
         }
         CX_KILL_POINT();
+        if (CX_BUG(SHM_BORROW_NO_CAS)) {
+            cx_store_relaxed(word_of(at), (over ? now & ~MESSAGE : now) + 1);
+            break;
+        }
     } while (!cx_cas_acquire(word_of(at), &now, (over ? now & ~MESSAGE : now) + 1)); /* LP */
     CX_KILL_POINT();
     return true;
@@ -204,6 +210,10 @@ cx_shmarena_return(char *at)
             return; /* somebody else wrote there */
         }
         CX_KILL_POINT();
+        if (CX_BUG(SHM_RETURN_NO_CAS)) {
+            cx_store_relaxed(word_of(at), now - 1);
+            break;
+        }
     } while (!cx_cas_release(word_of(at), &now, now - 1)); /* LP; [A2] pairs with [A1] */
     CX_KILL_POINT();
 }
@@ -213,7 +223,7 @@ cx_shmarena_call_back(char *at)
 {
     uint32_t now = cx_load_relaxed(word_of(at));
     do {
-        if ((now & MESSAGE) == 0) {
+        if ((now & MESSAGE) == 0 && !CX_BUG(SHM_CALL_BACK_BLINDLY)) {
             return false;
         }
         CX_KILL_POINT();
@@ -227,7 +237,8 @@ cx_shmarena_recall(struct cx_shmarena *arena, uint64_t offset, uint32_t serial)
 {
     for (uint32_t i = 0; i < arena->lents; i++) {
         struct cx_shmarena_block *block = &arena->lent[i];
-        if (block->offset + CX_SHMARENA_LINE == offset && block->serial == serial) {
+        if (block->offset + CX_SHMARENA_LINE == offset &&
+            (block->serial == serial || CX_BUG(SHM_RECALL_ANY_LOAN))) {
             return cx_shmarena_call_back(arena->shm->base + offset);
         }
     }

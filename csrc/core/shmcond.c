@@ -41,6 +41,7 @@ cx_shmcond_enter(struct cx_shmcond *cond, uint32_t *seen)
     int at = find_free(cond);
     if (at < 0) {
         cx_store_relaxed(&cond->crowded, 1);
+        CX_KILL_POINT();
         *seen = cx_load_acquire(&cond->crowd);
         return -1;
     }
@@ -107,8 +108,9 @@ cx_shmcond_notify(struct cx_shmcond *cond, uint32_t n)
         uint32_t expected = WAITS;
         CX_KILL_POINT();
         /* [C3] pairs with [C2]; fails if the lock's owner died and the waiter left without it. */
-        if (cx_cas_release(&cell->word, &expected, alive ? NOTIFIED : FREE) && alive) { /* LP */
-            CX_KILL_POINT();
+        bool told = cx_cas_release(&cell->word, &expected, alive ? NOTIFIED : FREE); /* LP */
+        CX_KILL_POINT();
+        if (told && alive) {
             CX_UNLESS_BUG(SHM_COND_NO_WAKE, (void)cx_unpark_shared(&cell->word, 1));
             n--;
         }

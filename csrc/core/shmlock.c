@@ -108,6 +108,7 @@ cx_shmsem_give(uint32_t *word, uint32_t most)
         /* Nobody sleeps.  One who lies down at this very moment looks again within CX_SHM_LOOK: a bit
          * cleared too early costs time and no permit. */
         (void)cx_cas_relaxed(word, &now, now & ~CX_SHM_WAITED);
+        CX_KILL_POINT();
     }
     return true;
 }
@@ -159,8 +160,8 @@ cx_shmevent_clear(uint32_t *word)
 {
     uint32_t now = cx_load_relaxed(word);
     while ((now & 1) != 0 && !cx_cas_acq_rel(word, &now, now & ~1u)) { /* LP */
-        CX_KILL_POINT();
     }
+    CX_KILL_POINT();
 }
 
 void

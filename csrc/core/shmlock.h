@@ -38,7 +38,9 @@ cx_shmlock_try(uint32_t *word, uint32_t me)
 {
     uint32_t expected = 0;
     CX_KILL_POINT();
-    return cx_cas_acquire(word, &expected, me); /* LP; [L1] pairs with [L2] */
+    bool taken = cx_cas_acquire(word, &expected, me); /* LP; [L1] pairs with [L2] */
+    CX_KILL_POINT();
+    return taken;
 }
 /* Frees it, whoever holds it; false: it was free. */
 bool cx_shmlock_release(uint32_t *word);

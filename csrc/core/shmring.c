@@ -8,9 +8,16 @@
 #define START UINT64_C(65536) /* of region 0; a multiple of every page size */
 #define WORD UINT64_C(8)      /* messages are aligned to it; a message's first word */
 #define FILL UINT64_C(65536)
-#define KEEP (UINT64_C(1) << 26) /* a region larger than that gives its pages back when left */
 #define LENGTH ((UINT64_C(1) << 48) - 1)
 #define MARK 0x100 /* the kind of a mark; its length is the region to go on in */
+
+/* A region larger than that gives its pages back when left. */
+#ifdef CX_KILL
+uint64_t cx_shmring_keep = UINT64_C(1) << 26;
+#define KEEP cx_shmring_keep
+#else
+#define KEEP (UINT64_C(1) << 26)
+#endif
 
 _Static_assert(sizeof(struct cx_shmring_shared) + CX_SHM_HEADER <= 4096, "one page is filled");
 
@@ -89,7 +96,9 @@ cx_shmring_create(struct cx_shmring *ring, struct cx_shm *shm, int event, uint64
 {
     cx_shmring_attach(ring, shm, event);
     ring->shared->most = most;
+    CX_KILL_POINT();
     ring->shared->tail.used = 1;
+    CX_KILL_POINT();
 }
 
 void
@@ -142,8 +151,10 @@ repair_tail(struct cx_shmring_shared *s)
         uint32_t used = cx_load_relaxed(&s->tail.used);
         while (!cx_cas_relaxed(&s->tail.used, &used, used & ~(1u << (entering - 1)))) {
         }
+        CX_KILL_POINT();
     }
     cx_store_relaxed(&s->tail.entering, 0);
+    CX_KILL_POINT();
 }
 
 /* Free bytes of the tail's region, or UINT64_MAX if the cursors contradict each other. */
@@ -345,6 +356,7 @@ repair_head(struct cx_shmring *ring)
         give_back(ring, leaving - 1);
     }
     cx_store_relaxed(&s->head.leaving, 0);
+    CX_KILL_POINT();
 }
 
 /* Follows a mark. */
@@ -545,8 +557,8 @@ drop_all(struct cx_shmring *ring)
 {
     for (int i = 0; i < CX_SHMRING_REGIONS; i++) {
         cx_store_relaxed(&ring->shared->tail.filled[i], 0);
+        CX_KILL_POINT();
     }
-    CX_KILL_POINT();
     cx_shm_drop(ring->shm, START, cx_shmring_size() - START);
 }
 

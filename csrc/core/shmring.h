@@ -130,4 +130,8 @@ enum cx_status cx_shmring_close(struct cx_shmring *ring, bool discard,
 /* By who waits on an event loop, before it looks a last time. */
 void cx_shmring_await(struct cx_shmring_bell *bell);
 
+#ifdef CX_KILL
+extern uint64_t cx_shmring_keep; /* bytes of a region whose pages stay; a test keeps less */
+#endif
+
 #endif

@@ -268,10 +268,13 @@ cx_lane_put(struct cx_lane *lane, const struct cx_lane_message *m, uint32_t *num
 bool
 cx_lane_revoke(struct cx_lane *lane, uint32_t number)
 {
-    uint32_t ready = CX_CLAIM_READY;
+    uint32_t ready = CX_CLAIM_READY, *claim = &lane->shared->slots[number & MASK].claim;
     CX_KILL_POINT();
-    bool revoked = cx_cas_acq_rel(&lane->shared->slots[number & MASK].claim, &ready,
-                                  CX_CLAIM_REVOKED); /* LP */
+    if (CX_BUG(LINK_REVOKES_BLINDLY) && cx_load_relaxed(claim) == ready) {
+        cx_store_relaxed(claim, CX_CLAIM_REVOKED);
+        return true;
+    }
+    bool revoked = cx_cas_acq_rel(claim, &ready, CX_CLAIM_REVOKED); /* LP */
     CX_KILL_POINT();
     return revoked;
 }
@@ -290,7 +293,9 @@ cx_lane_claim(struct cx_lane *lane, uint32_t number, int64_t *begun)
 bool
 cx_lane_is_watched(struct cx_lane *lane)
 {
-    cx_fence_seq_cst();
+    /* The producer's store before its look, against the watcher's store before its last look: without
+     * both fences each may read the old value, and nobody sees the message. */
+    CX_UNLESS_BUG(LINK_NO_WATCHED_FENCE, cx_fence_seq_cst());
     return cx_load_relaxed(&lane->shared->watched) != 0;
 }
 
@@ -321,7 +326,7 @@ cx_worklink_is_here(struct cx_worklink *link, bool pool)
 bool
 cx_lane_answers(struct cx_lane *lane)
 {
-    cx_fence_seq_cst(); /* see cx_shmbell_set */
+    CX_UNLESS_BUG(LINK_NO_ANSWER_FENCE, cx_fence_seq_cst()); /* see cx_shmbell_set */
     if (CX_LIKELY(cx_load_relaxed(&lane->shared->bell) == 0)) {
         return false;
     }
@@ -332,6 +337,23 @@ cx_lane_answers(struct cx_lane *lane)
 }
 
 /* --- the consumer ----------------------------------------------------------------------------- */
+
+void
+cx_lane_watch(struct cx_lane *lane)
+{
+    CX_KILL_POINT();
+    cx_store_relaxed(&lane->shared->watched, 1);
+    CX_KILL_POINT();
+}
+
+bool
+cx_lane_unwatch(struct cx_lane *lane, uint32_t at)
+{
+    cx_store_relaxed(&lane->shared->watched, 0);
+    CX_KILL_POINT();
+    CX_UNLESS_BUG(LINK_NO_UNWATCH_FENCE, cx_fence_seq_cst()); /* see cx_lane_is_watched */
+    return !CX_BUG(LINK_LOOKS_ONCE) && cx_load_acquire(&lane->shared->published) != at;
+}
 
 bool
 cx_lane_waits(struct cx_lane *lane)
@@ -377,9 +399,10 @@ cx_lane_take(struct cx_lane *lane, struct cx_lane_message *m)
             return CX_DAMAGED;
         }
         /* Before the claim, for whoever finds it TAKEN reads this. */
-        cx_store_relaxed(&slot->begun, cx_now());
+        CX_UNLESS_BUG(LINK_BEGUN_UNSAID, cx_store_relaxed(&slot->begun, cx_now()));
         CX_KILL_POINT();
-        if (cx_cas_acq_rel(&slot->claim, &ready, CX_CLAIM_TAKEN)) { /* LP */
+        if (cx_cas_acq_rel(&slot->claim, &ready, CX_CLAIM_TAKEN) ||
+            CX_BUG(LINK_TAKES_BLINDLY)) { /* LP */
             CX_KILL_POINT();
             return find(lane, slot, m);
         }

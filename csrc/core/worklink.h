@@ -10,9 +10,9 @@
  *   consumer  takes the oldest, looks at its bytes in place, passes it; then its room is free
  *   producer  learns of that at its next put
  *
- * A worker sleeps on the task lane's bell, a futex.  The pool sleeps elsewhere (on descriptors); it
- * sets the result lane's bell, and the worker that finds it set (cx_lane_answers) has to wake it;
- * unless somebody looks at the lane at this moment (cx_lane_is_watched).
+ * A worker sleeps on the task lane's bell, a futex.  The pool sleeps elsewhere (on descriptors); the
+ * worker that finds the result lane's bell set (cx_lane_answers) has to wake it, unless somebody looks
+ * at the lane at this moment (cx_lane_is_watched).
  *
  * Whatever the peer wrote is checked against the lane and the sealed size: CX_DAMAGED.
  *
@@ -29,7 +29,9 @@
 #include "core/shmarena.h"
 #include "core/shmlock.h"
 
+#ifndef CX_LANE_SLOTS /* a model has fewer */
 #define CX_LANE_SLOTS 512
+#endif
 #define CX_LANE_BYTES (UINT64_C(64) << 10) /* of small messages */
 #define CX_LANE_SMALL (UINT64_C(8) << 10)  /* the largest of them */
 #define CX_LANE_LARGE (UINT64_C(1) << 36)  /* address space of large messages */
@@ -135,7 +137,9 @@ void cx_lane_pass(struct cx_lane *lane);
 /* Whether something is published that was not passed. */
 bool cx_lane_waits(struct cx_lane *lane);
 
-/* After a put: whether somebody who looks will see it; [L1], [L2]: procwatch.c. */
+/* Before a look; after it: is there more than `at`?  After a put: will somebody who looks see it? */
+void cx_lane_watch(struct cx_lane *lane);
+CX_NODISCARD bool cx_lane_unwatch(struct cx_lane *lane, uint32_t at);
 CX_NODISCARD bool cx_lane_is_watched(struct cx_lane *lane);
 /* The processors of both sides: noted; whether the other was on this one: then looking is in its way. */
 void cx_worklink_note(struct cx_worklink *link, bool pool);

@@ -95,6 +95,28 @@ end_at_once(void *arg)
 }
 
 static void
+create_and_close(void *arg)
+{
+    struct cx_shm shm;
+    (void)arg;
+    CHECK_EQ(cx_shm_create(&shm, CX_SHM_DATA, 8192, 0), CX_OK);
+    cx_shm_close(&shm);
+}
+
+/* A segment whose maker dies goes with it, before anybody else has heard of it. */
+static void
+test_killed_anywhere(void)
+{
+    const char *const none[] = {NULL};
+    bool died = true;
+    killed_count = 0;
+    for (int k = 1; died; k++) {
+        died = dies_at(k, create_and_close, NULL);
+    }
+    every_point_was_hit("core/shm.c", none);
+}
+
+static void
 test_owners(void)
 {
     int end[2];
@@ -176,6 +198,7 @@ main(int argc, char **argv)
     RUN(test_sealed);
     RUN(test_header);
     RUN(test_no_space);
+    RUN(test_killed_anywhere);
     RUN(test_owners);
 #if defined(__linux__) && defined(CX_NO_MEMFD)
     RUN(test_no_space_left);

@@ -160,6 +160,7 @@ borrow_and_return(void *arg)
 {
     struct loan *loan = arg;
     char *at = loan->shm.base + loan->offset;
+    cx_shmarena_sign(at, cx_owner_self());
     if (cx_shmarena_borrow(at, true)) {
         memset(at, 7, 1000);
         cx_shmarena_return(at);
@@ -181,8 +182,10 @@ lend_and_call_back(void *arg)
 static void
 test_killed_anywhere(void)
 {
+    const char *const none[] = {NULL};
     int seen[3] = {0};
     bool died = true;
+    killed_count = 0;
     for (int k = 1; died; k++) {
         struct loan loan;
         uint64_t next;
@@ -194,6 +197,7 @@ test_killed_anywhere(void)
         bool in_message = cx_shmarena_call_back(at);
         CHECK_EQ(cx_shmarena_lend(&loan.arena, 1000, &next), CX_OK);
         bool back = next == loan.offset;
+        CHECK_EQ(loan.arena.lents, back ? 1 : 2); /* what is lost stays lent, to nobody else */
         seen[in_message ? 0 : back ? 1 : 2]++;
         CHECK(!in_message || (back && at[0] != 7)); /* nobody had written there */
         CHECK(died || back);
@@ -218,6 +222,7 @@ test_killed_anywhere(void)
         cx_shmarena_fini(&loan.arena);
         cx_shm_close(&loan.shm);
     }
+    every_point_was_hit("core/shmarena.c", none);
 }
 
 static void

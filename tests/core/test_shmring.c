@@ -351,16 +351,69 @@ test_killed_anywhere(void)
 {
     struct told *told = make_told();
     int k = 1;
+    killed_count = 0;
+    uint64_t keep = cx_shmring_keep;
     for (bool died = true; died; k++) {
         memset(told, 0, sizeof *told);
         begin(0);
-        died = dies_at(k, put_and_take, told);
+        cx_shmring_keep = k % 2 == 0 ? keep : CX_SHMRING_FIRST; /* pages stay; or are given back */
+        died = dies_at(k / 2 + 1, put_and_take, told);
+        cx_shmring_keep = keep;
         check_survivor(told);
         end();
     }
-    printf("  %d kill points hit\n", k - 2);
-    CHECK(k > 200);
+    CHECK(k > 400);
     munmap(told, sizeof *told);
+}
+
+/* Enters both sides, puts nothing and takes nothing. */
+static void
+repair(void *arg)
+{
+    struct cx_shmring_message m;
+    char none[1] = {0};
+    (void)arg;
+    CHECK_EQ(put(none, CX_SHMRING_LONGEST + 1, 0), CX_TOO_BIG);
+    enum cx_status status = take(none, 0, &m);
+    CHECK(status == CX_TOO_BIG || status == CX_EMPTY);
+}
+
+/* Whoever finds what a dead one has left half done dies at repairing it, at any store. */
+static void
+test_killed_in_repair(void)
+{
+    struct told *told = make_told();
+    int pairs = 0;
+    for (int k = 1; true; k++) {
+        bool died = true, unfinished = false;
+        for (int j = 1; died; j++) {
+            memset(told, 0, sizeof *told);
+            begin(0);
+            bool first = dies_at(k, put_and_take, told);
+            unfinished = ring.shared->tail.entering != 0 || ring.shared->head.leaving != 0;
+            died = unfinished && dies_at(j, repair, NULL);
+            pairs += died;
+            check_survivor(told);
+            end();
+            if (!first) {
+                CHECK(pairs > 50);
+                munmap(told, sizeof *told);
+                return;
+            }
+        }
+    }
+}
+
+static void
+make_ring(void *arg)
+{
+    struct cx_shm mine;
+    struct cx_shmring made;
+    (void)arg;
+    CHECK_EQ(cx_shm_create(&mine, CX_SHM_RING, cx_shmring_size(), cx_shmring_mapped()), CX_OK);
+    cx_shmring_create(&made, &mine, -1, 7);
+    cx_shmring_fini(&made);
+    cx_shm_close(&mine);
 }
 
 static void
@@ -368,6 +421,7 @@ close_and_discard(void *arg)
 {
     (void)arg;
     cx_shmring_await(&ring.shared->items);
+    (void)close_ring(false);
     (void)close_ring(true);
 }
 
@@ -383,17 +437,28 @@ test_killed_in_discard(void)
             CHECK_EQ(put(space, i == 1 ? BIG : 8, 0), CX_OK);
         }
         died = dies_at(k, close_and_discard, NULL);
-        bool open = cx_shmring_len(&ring) == 3;
+        bool open = cx_shmring_len(&ring) == 3, closed = ring.shared->closed != CX_SHMRING_OPEN;
         before += open;
         CHECK(open || cx_shmring_len(&ring) == 0);
-        CHECK_EQ(put(space, 8, 0), open ? CX_OK : CX_CLOSED);
+        CHECK_EQ(put(space, 8, 0), closed ? CX_CLOSED : CX_OK);
         CHECK_EQ(take(space, BIG, &m), open ? CX_OK : CX_CLOSED);
         CHECK_EQ(close_ring(true), CX_OK);
         CHECK_EQ(cx_shmring_unfinished(&ring), open ? 1 : 0);
         end();
     }
-    printf("  %d kill points hit\n", k - 2);
     CHECK(before > 2 && k - before > 4);
+}
+
+static void
+test_every_point_was_hit(void)
+{
+    const char *const none[] = {NULL};
+    bool died = true;
+    for (int k = 1; died; k++) {
+        died = dies_at(k, make_ring, NULL);
+    }
+    every_point_was_hit("core/shmring.c", none);
+    every_point_was_hit("core/shmcursor.h", none);
 }
 
 /* Shared memory that holds anything: whatever is read or written stays inside (under ASan). */
@@ -452,7 +517,9 @@ main(int argc, char **argv)
     RUN(test_no_space);
     RUN(test_mpmc);
     RUN(test_killed_anywhere);
+    RUN(test_killed_in_repair);
     RUN(test_killed_in_discard);
+    RUN(test_every_point_was_hit);
     RUN(test_fuzz);
     free(space);
     return harness_end();

@@ -90,9 +90,12 @@ test_bell(void)
     CHECK(cx_lane_answers(&worker.results));
     CHECK(!cx_lane_answers(&worker.results)); /* once */
     CHECK(!cx_lane_is_watched(&worker.results));
-    cx_store_relaxed(&pool.results.shared->watched, 1);
+    uint32_t at = pool.results.at;
+    cx_lane_watch(&pool.results);
     CHECK(cx_lane_is_watched(&worker.results));
-    cx_store_relaxed(&pool.results.shared->watched, 0);
+    CHECK(cx_lane_unwatch(&pool.results, at)); /* there is the one of above */
+    CHECK(!cx_lane_unwatch(&pool.results, at + 1));
+    CHECK(!cx_lane_is_watched(&worker.results));
     end();
 }
 
@@ -307,9 +310,10 @@ test_worker_killed(void)
     }
     CHECK(k > 20);
     printf("  the worker was killed at %d stores\n", k - 2);
-    every_point_was_hit(
-        "core/worklink.c",
-        (const char *const[]){"cx_worklink_create", "cx_worklink_stop", "cx_lane_revoke", NULL});
+    every_point_was_hit("core/worklink.c",
+                        (const char *const[]){"cx_worklink_create", "cx_worklink_stop",
+                                              "cx_lane_revoke", "cx_lane_watch", "cx_lane_unwatch",
+                                              NULL});
     munmap(told, sizeof *told);
 }
 
@@ -332,6 +336,8 @@ pool_steps(void *arg)
             CHECK(cx_lane_revoke(&pool.tasks, n));
         }
     }
+    cx_lane_watch(&pool.results);
+    CHECK(cx_lane_unwatch(&pool.results, 0));
     cx_shmbell_set(&pool.results.shared->bell);
     while (cx_lane_take(&pool.results, &m) == CX_OK) {
         told->taken++;

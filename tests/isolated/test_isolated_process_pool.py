@@ -34,6 +34,14 @@ def test_ten_thousand_kills(run_script: Any, seed: int, script: str) -> None:
         run_script(SCRIPTS / script, "500", str(seed + part), "fork", timeout=300)
 
 
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("who", ["worker", "retries", "owner"])
+def test_killed_while_a_segment_is_passed_on(run_script: Any, who: str) -> None:
+    """At each step of it; nothing hangs, one task at most is lost, no process or descriptor is left."""
+    pytest.importorskip("numpy", reason="needs numpy, which is not installed")
+    run_script(SCRIPTS / "pool_mail_kills.py", who, timeout=110)
+
+
 @every_method
 @pytest.mark.parametrize("kind", ["executor", "pool", "pieces"])
 def test_owner_killed(method: str, kind: str) -> None:

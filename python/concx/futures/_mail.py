@@ -44,6 +44,7 @@ class Box:
         self.end = end
         self.segments = Segments()
         self.answers: list[bool] = []
+        self.ended = False  # the other process has closed its end
         self._sent: dict[bytes, Any] = {}
         self._gone: list[bytes] = []  # of those that were sent: this process has no use for them
 
@@ -86,6 +87,7 @@ class Box:
             except OSError:
                 return took
             if not text:
+                self.ended = True
                 return took
             kind, key = text[:1], text[1:]
             if kind == _SEGMENT:
@@ -292,7 +294,7 @@ class Desk:
         until = monotonic() + PATIENCE
         poll = select.poll()
         poll.register(self._box.end, select.POLLIN)
-        while len(self._box.answers) < len(fresh) and monotonic() < until:
+        while len(self._box.answers) < len(fresh) and not self._box.ended and monotonic() < until:
             poll.poll(max(until - monotonic(), 0) * 1000 + 1)
             self._box.receive()
         taken = len(self._box.answers) == len(fresh) and all(self._box.answers)

@@ -101,5 +101,12 @@ const struct mc_model mc_models[] = {
     ROW("lru/evict", lru, 0, "a hit, an eviction, and who counts them", -1, 3),
     ROW("lru/alone", lru, 1, "an owner that frees at once, and another that comes", -1, 3),
     ROW("lru/reset", lru, 2, "statistics begun anew among hits", -1, 3),
+    ROW("worklink/look", worklink, 0, "results, a manager, one that looks for the first", 3, 2),
+    ROW("worklink/log", worklink, 1, "the same, and the first is not what it looks for", 3, 2),
+    ROW("worklink/two", worklink, 2, "two that look", 2, 1),
+    ROW("worklink/full", worklink, 3, "three results through room for one", -1, -1),
+    ROW("worklink/tasks", worklink, 4, "tasks, taken or taken back, and the end", -1, -1),
+    ROW("loan/over", loan, 0, "blocks taken over or called back, then lent again", -1, -1),
+    ROW("loan/kept", loan, 1, "a block with two borrowers, called back under them", -1, -1),
 };
 const size_t mc_model_count = sizeof mc_models / sizeof mc_models[0];

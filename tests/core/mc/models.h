@@ -21,6 +21,8 @@ MODEL(map)
 MODEL(shm)
 MODEL(cache)
 MODEL(lru)
+MODEL(worklink)
+MODEL(loan)
 
 /* Of the model that runs: each thread's slot of core/rcu.h; the last is setup's. */
 struct cx_rcu_slot;

@@ -60,6 +60,9 @@ struct mc_task *
 mc_announce(enum op_kind op, const void *p, unsigned size, uint64_t value)
 {
     struct mc_task *t = &world.task[mc_running];
+    if ((char *)__builtin_frame_address(0) < mc_stacks[mc_running] + STACK_SLACK) {
+        mc_fail("stack too small", "enlarge STACK_SIZE, or put less on it");
+    }
     t->op = op;
     t->p = p;
     t->size = size;
