@@ -386,7 +386,8 @@ def inline(parcel: Parcel) -> Parcel:
     def copied(part: Any) -> Any:
         if not isinstance(part, Reference):
             return part
-        return memoryview(_shm.Block.borrow(known[part.segment], part.offset, part.size))
+        block: Any = _shm.Block.borrow(known[part.segment], part.offset, part.size)
+        return memoryview(block)
 
     buffers, wholes = (
         [copied(part) for part in parts] for parts in (parcel.buffers, parcel.wholes)
@@ -463,7 +464,8 @@ class Segments:
 def _view(block: Buffer, views: str) -> memoryview:
     if views == "readonly":
         return memoryview(block).toreadonly()
-    return memoryview(bytearray(block) if views == "copy" and type(block) is _shm.Block else block)
+    lent = type(block) is _shm.Block  # what came in pieces is a copy already
+    return memoryview(bytearray(block) if lent and views == "copy" else block)
 
 
 def load(parcel: Parcel, segments: Segments, views: str = "own", *, last: bool = True) -> Any:
