@@ -8,15 +8,50 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 from queue_tools import LIMIT, wait_until
 
 METHODS = ("fork", "forkserver", "spawn")
+
+
+PRELOAD = """
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+int
+fallocate(int fd, int mode, off_t offset, off_t length)
+{
+    (void)fd, (void)mode;
+    if (getenv("NO_SPACE_BEYOND") && offset + length > atol(getenv("NO_SPACE_BEYOND"))) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return 0;
+}
+int
+fallocate64(int fd, int mode, off_t offset, off_t length)
+{
+    return fallocate(fd, mode, offset, length);
+}
+"""
+
+
+def space_is_limited(folder: Path) -> dict[str, str]:
+    """An environment in which segments get no pages beyond the offset ``NO_SPACE_BEYOND``, if that is set."""
+    (folder / "full.c").write_text(PRELOAD)
+    library = folder / "full.so"
+    subprocess.run(
+        ["gcc", "-shared", "-fPIC", "-o", library, folder / "full.c"], check=True, timeout=50
+    )
+    return {**os.environ, "LD_PRELOAD": str(library)}
 
 
 def start(method: str, target: Callable[..., Any], *args: Any) -> BaseProcess:

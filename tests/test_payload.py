@@ -69,7 +69,7 @@ class End:
             self.segments.receive(self.sock)
             self.sock.sendall(b".")
         head = self._read(length)
-        return _payload.unpack(head, [self._read(n) for n in _payload.bulk_sizes(head)])
+        return _payload.unpack(head, [self._read(n) for n, _ in _payload.bulk_sizes(head)])
 
     def receive(self, views: str = "own", **options: Any) -> Any:
         return load(self.receive_parcel(), self.segments, views, **options)
@@ -318,6 +318,36 @@ def test_damaged_parcels() -> None:
     load(parcel, segments)
     with pytest.raises(SegmentDamaged):
         load(parcel, segments)  # it was loaded
+
+
+def test_hostile_references(rng: Any) -> None:
+    """Whatever a head says of blocks: its own exceptions, or something that lies in the segment."""
+    store, segments = Store(8 << 20), Segments()
+    outcomes: set[str] = set()
+    for _ in range(2000):
+        parcel = dump([numpy.full(LEAST, 7, "u1"), bytes(LEAST)], store)
+        for segment in parcel.segments:
+            segments._held[segment.id] = segment
+        head = bytearray(_payload.pack(parcel)[0])
+        for _ in range(rng.randrange(1, 4)):
+            at = rng.randrange(len(head) - len(parcel.data))
+            head[at] = rng.choice([0, 1, 0x40, 0xFF, rng.randrange(256)])
+        try:
+            array, text = load(_payload.unpack(head), segments)
+        except (SegmentDamaged, Unreachable, StopIteration, struct.error, ValueError) as error:
+            outcomes.add(type(error).__name__)
+        except (pickle.UnpicklingError, IndexError, TypeError, EOFError) as error:
+            outcomes.add(type(error).__name__)
+        else:
+            outcomes.add("loaded")
+            assert len(text) + int(array.sum()) >= 0  # all of it can be read
+            del array, text
+        store.call_back(parcel)
+    assert {"SegmentDamaged", "Unreachable", "loaded"} <= outcomes, outcomes
+    # Its owner knows by itself what it may lend.
+    parcel = dump([numpy.full(LEAST, 9, "u1")], store)
+    segments._held[parcel.segments[0].id] = parcel.segments[0]
+    assert int(load(parcel, segments)[0].sum()) == 9 * LEAST
 
 
 def double(end: End) -> None:

@@ -9,20 +9,22 @@ import pickle
 import resource
 import signal
 import socket
+import struct
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import pool_tools as do
-from concx import _shm
+from concx import _payload, _shm
 from concx.futures import _mail
 from concx.futures.process import ProcessPoolExecutor, WorkerDied
-from concx.shm import shared_array, shared_empty
+from concx.shm import SegmentDamaged, shared_array, shared_empty
 from pool_tools import every_method
 from queue_tools import LIMIT, wait_until
 
@@ -311,6 +313,30 @@ def held_segments() -> int:
     """Segments that this worker was sent and keeps; the one of arguments is among them."""
     (desk,) = (each for each in gc.get_objects() if type(each) is _mail.Desk)
     return len(desk._box.segments)
+
+
+def zeros_elsewhere(n: int, offset: int) -> Any:
+    """An array of which the message says that it lies at that offset, as this one and all after it do."""
+    entry = struct.Struct("<Q16sQ")
+    _payload._ENTRY = SimpleNamespace(  # type: ignore[assignment]
+        size=entry.size,
+        unpack_from=entry.unpack_from,
+        pack=lambda size, segment, at: entry.pack(size, segment, at and offset),
+    )
+    return numpy.zeros(n, "u1")
+
+
+@pytest.mark.parametrize("offset", [64, 129, 1 << 20, 1 << 40, (1 << 64) - 64])
+def test_a_worker_that_says_nonsense_of_its_blocks(make: MakePool, offset: int) -> None:
+    pool = make(1, on_worker_death="replace")
+    with pytest.raises(SegmentDamaged):
+        pool.submit(zeros_elsewhere, BIG, offset).result(LIMIT)
+    assert pool.submit(abs, -1).result(LIMIT) == 1
+    with pytest.raises(SegmentDamaged):
+        pool.submit(zeros, BIG).result(LIMIT)
+    with pytest.raises(WorkerDied):
+        pool.submit(do.die).result(LIMIT)
+    assert is_lent(pool.submit(zeros, BIG).result(LIMIT))
 
 
 # --- limits

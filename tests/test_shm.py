@@ -13,7 +13,7 @@ import pytest
 from concx import _core, _shm
 from concx import multiprocessing as mp
 from concx.shm import Arena, SegmentDamaged, SharedMemory, shared_array, shared_empty
-from mp_tools import METHODS, running
+from mp_tools import METHODS, running, space_is_limited
 from queue_tools import ASAN, in_child
 
 try:
@@ -96,39 +96,11 @@ def test_arena_is_passed_to_a_child_only() -> None:
         pickle.dumps(Arena(100))
 
 
-PRELOAD = """
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-int
-fallocate(int fd, int mode, off_t offset, off_t length)
-{
-    (void)fd, (void)mode;
-    if (getenv("NO_SPACE_BEYOND") && offset + length > atol(getenv("NO_SPACE_BEYOND"))) {
-        errno = ENOSPC;
-        return -1;
-    }
-    return 0;
-}
-int
-fallocate64(int fd, int mode, off_t offset, off_t length)
-{
-    return fallocate(fd, mode, offset, length);
-}
-"""
-
-
 @pytest.mark.skipif(
     ASAN, reason="another library must be loaded first, and a sanitizer wants to be"
 )
 def test_no_space(tmp_path: Any, run_script: Any) -> None:
     """Where the system has no page left, an exception says so, and what there is goes on."""
-    (tmp_path / "full.c").write_text(PRELOAD)
-    library = tmp_path / "full.so"
-    subprocess.run(
-        ["gcc", "-shared", "-fPIC", "-o", library, tmp_path / "full.c"], check=True, timeout=50
-    )
     run_script(
         """
         import errno
@@ -148,7 +120,7 @@ def test_no_space(tmp_path: Any, run_script: Any) -> None:
         assert q.get_many(9) == ["small", "small"]
         block[:] = bytes(1000)
         """,
-        env={**os.environ, "LD_PRELOAD": str(library), "NO_SPACE_BEYOND": str(4 << 20)},
+        env={**space_is_limited(tmp_path), "NO_SPACE_BEYOND": str(4 << 20)},
     )
 
 

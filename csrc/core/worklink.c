@@ -370,6 +370,7 @@ find(struct cx_lane *lane, const struct cx_lane_slot *slot, struct cx_lane_messa
     m->id = slot->id;
     m->flags = slot->flags;
     m->length = length;
+    m->data = lane->small; /* of no bytes, wherever they are said to be */
     if (offset - lane->small_at < CX_LANE_BYTES) {
         m->data = lane->small + (offset - lane->small_at);
         return length <= CX_LANE_BYTES - (offset - lane->small_at) ? CX_OK : CX_DAMAGED;

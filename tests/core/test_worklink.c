@@ -425,6 +425,14 @@ test_damaged(void)
     CHECK_EQ(put(&pool.tasks, "x", 1, 1, &n), CX_DAMAGED);
     CHECK_EQ(cx_lane_room(&pool.tasks), 0);
     end();
+    /* Of no bytes, and they lie nowhere. */
+    begin();
+    CHECK_EQ(put(&worker.results, "", 0, 1, &n), CX_OK);
+    worker.results.shared->slots[0].offset = UINT64_MAX;
+    m.data = NULL;
+    CHECK_EQ(cx_lane_take(&pool.results, &m), CX_OK);
+    CHECK(m.length == 0 && m.data != NULL);
+    end();
 }
 
 int

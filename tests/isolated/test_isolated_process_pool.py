@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from mp_tools import space_is_limited
 from pool_tools import METHODS, every_method, is_running
-from queue_tools import wait_until
+from queue_tools import ASAN, wait_until
 
 SCRIPTS = Path(__file__).parent / "scripts"
 KILLS = [*(("pool_kills.py", method) for method in METHODS), ("mp_pool_kills.py", "fork")]
@@ -40,6 +41,17 @@ def test_killed_while_a_segment_is_passed_on(run_script: Any, who: str) -> None:
     """At each step of it; nothing hangs, one task at most is lost, no process or descriptor is left."""
     pytest.importorskip("numpy", reason="needs numpy, which is not installed")
     run_script(SCRIPTS / "pool_mail_kills.py", who, timeout=110)
+
+
+@pytest.mark.skipif(
+    ASAN, reason="another library must be loaded first, and a sanitizer wants to be"
+)
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_no_space(run_script: Any, tmp_path: Path, method: str) -> None:
+    """fallocate() finds no page, here or in a worker: the task goes another way or says so, and the pool goes on."""
+    env = space_is_limited(tmp_path)
+    done = run_script(SCRIPTS / "pool_limits.py", "space", method, env=env)
+    assert done.stdout == "checked\n"
 
 
 @every_method

@@ -1,4 +1,4 @@
-"""Pools of processes that meet limits of their process: ``pool_limits.py descriptors|memory METHOD``."""
+"""Pools of processes that meet limits of their process: ``pool_limits.py descriptors|memory|space METHOD``."""
 
 from __future__ import annotations
 
@@ -124,11 +124,53 @@ def memory() -> None:
     other.join()
 
 
+def spare_space(limit: int | None) -> None:
+    """In this process: no pages for a segment beyond that offset; see `mp_tools.space_is_limited`."""
+    os.environ.pop("NO_SPACE_BEYOND", None)
+    if limit is not None:
+        os.environ["NO_SPACE_BEYOND"] = str(limit)
+
+
+def answers_or_has_no_space(future: Any, answer: Any) -> bool:
+    """Whether it answers; or else it says that there is no space."""
+    try:
+        assert future.result(LIMIT) == answer
+    except OSError as error:
+        assert error.errno == errno.ENOSPC, error
+        return False
+    return True
+
+
+def space() -> None:
+    """There are no pages for a segment, in the pool's process, in a worker, or for a worker's link."""
+    data = os.urandom(1 << 20) * 12
+    spare_space(0)
+    with executor(1) as pool:
+        for _ in range(2):
+            refused(lambda: pool.submit(abs, -1), errno.ENOSPC)
+        assert (pool.stats().queued, pool.stats().workers) == (0, 0)
+        spare_space(None)
+        assert pool.submit(abs, -1).result(LIMIT) == 1
+        for limit in (0, 1 << 20):
+            spare_space(limit)
+            answers_or_has_no_space(pool.submit(len, data), len(data))
+            assert pool.submit(abs, -2).result(LIMIT) == 2
+            spare_space(None)
+            assert pool.submit(len, data).result(LIMIT) == len(data)
+        for limit in (0, 1 << 20):
+            pool.submit(spare_space, limit).result(LIMIT)
+            answers_or_has_no_space(pool.submit(bytes, len(data)), bytes(len(data)))
+            assert pool.submit(abs, -3).result(LIMIT) == 3
+            pool.submit(spare_space, None).result(LIMIT)
+            assert pool.submit(bytes, len(data)).result(LIMIT) == bytes(len(data))
+        assert pool.submit(do.echo, data).result(LIMIT) == data
+
+
 def outcome(result: Any) -> Any:
     return result.get(LIMIT) if hasattr(result, "get") else result.result(LIMIT)
 
 
 if __name__ == "__main__":
     warnings.filterwarnings("ignore", message=".*use of fork", category=DeprecationWarning)
-    {"descriptors": descriptors, "memory": memory}[sys.argv[1]]()
+    {"descriptors": descriptors, "memory": memory, "space": space}[sys.argv[1]]()
     print("checked")
