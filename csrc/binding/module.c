@@ -3,6 +3,7 @@
 
 #include "binding/block.h"
 #include "core/rcu.h"
+#include "core/workpieces.h"
 
 /* One entry of the type table: where the type is kept and what it is made from. */
 struct type_entry {
@@ -207,7 +208,8 @@ add_exceptions(PyObject *module, struct cxb_state *state)
                    PyModule_AddObjectRef(module, "Full", state->Full) < 0 ||
                    PyModule_AddObjectRef(module, "ShutDown", state->ShutDown) < 0 ||
                    PyModule_AddObjectRef(module, "OwnerDied", state->OwnerDied) < 0 ||
-                   PyModule_AddObjectRef(module, "SegmentDamaged", state->SegmentDamaged) < 0
+                   PyModule_AddObjectRef(module, "SegmentDamaged", state->SegmentDamaged) < 0 ||
+                   PyModule_AddIntConstant(module, "PIECE", (long)CX_PIECE) < 0
                ? -1
                : 0;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "binding/procpieces.h"
 #include "binding/procresult.h"
 
 #include <errno.h>
@@ -270,8 +271,8 @@ check_times(ProcHubObject *hub, PyObject *events, int64_t *until)
         int64_t begun, deadline;
         cx_guard_take(&hub->guard);
         struct cxb_job *job = cxb_link_oldest(link);
-        bool timed = job != NULL && job->timeout != 0 && !job->expired &&
-                     cx_lane_claim(&link->link.tasks, job->number, &begun) == CX_CLAIM_TAKEN;
+        bool timed =
+            job != NULL && job->timeout != 0 && !job->expired && cxb_job_is_taken(job, &begun);
         bool late = timed && (deadline = begun + job->timeout) <= cx_now();
         if (late) {
             job->expired = true;
@@ -348,6 +349,7 @@ work_off(ProcHubObject *hub, PyObject *events)
 {
     struct cxb_errands errands = CXB_ERRANDS_INIT;
     Py_ssize_t n = look_round(hub) < 0 ? -1 : cxb_hub_drain(hub, events);
+    n += n < 0 ? 0 : cxb_hub_pour(hub);
     cx_guard_take(&hub->guard);
     cxb_hub_dispatch(hub, &errands);
     cxb_hub_balance(hub, &errands);

@@ -18,23 +18,8 @@
 #define CX_BINDING_PROCHUB_H
 
 #include "binding/future.h"
-#include "core/worklink.h"
-
-enum cxb_task_kind { CXB_TASK_CALL = 1, CXB_TASK_NAMED }; /* (fn, *args); (names, fn, *args) */
-#define CXB_TASK_TIMED 1                                  /* flag: the worker says when it begins */
-#define CXB_TASK_KEPT 2 /* flag: what it lent stays lent, for another try */
-#define CXB_PARCEL 4    /* flag, of results too: it lent blocks (concx/futures/_mail.py) */
-#define CXB_PLAIN 8     /* flag, of results: reading it runs no Python code */
-
-enum cxb_result_kind {
-    CXB_RESULT_VALUE = 1,
-    CXB_RESULT_NONE,
-    CXB_RESULT_ERROR,       /* a pickled exception */
-    CXB_RESULT_UNREADABLE,  /* likewise: the task could not be unpickled */
-    CXB_RESULT_UNREACHABLE, /* the worker has not got the memory that the task lies in */
-    CXB_RESULT_LOG,         /* a pickled log record; of no task */
-    CXB_RESULT_MAIL         /* the worker has sent something beside the lane; of no task */
-};
+#include "binding/pieces.h"
+#include "binding/procwire.h"
 
 struct cxb_job {
     struct cxb_job *next, *prev; /* in the backlog */
@@ -42,9 +27,11 @@ struct cxb_job {
     PyObject *fn;
     Py_buffer payload;
     PyObject *letter;      /* NULL, or what it has lent: taken back when this goes */
+    struct cxb_bulk *bulk; /* NULL, or what follows it in pieces */
     struct WorkLink *link; /* NULL: in the backlog */
     uint64_t id;
     int64_t timeout; /* ns; 0: none */
+    int64_t begun;   /* if it is its link's `large` */
     uint32_t number; /* in the lane */
     uint32_t kind, retries;
     bool expired, kept;
@@ -63,17 +50,20 @@ typedef struct WorkLink {
     int pidfd;
     PyObject *tag;                       /* what Python knows the worker by; NULL: not added */
     struct cxb_job *jobs[CX_LANE_SLOTS]; /* by number */
-    uint32_t first;                      /* no job below this number */
+    struct cxb_job
+        *large;     /* has begun and asked for its pieces: its slot is nobody's (procpieces.h) */
+    uint32_t first; /* no job below this number */
     uint32_t inflight;
     uint64_t completed;
     /* Written under the guard, atomically: read without it. */
-    int64_t budget; /* tasks that it may still be given; negative: any number */
-    bool active;    /* gets tasks; a spare one does not */
-    bool damaged;   /* its segment holds what cannot be */
-    bool full;      /* in this round */
-    bool taking;    /* somebody takes results out; the guard's */
-    bool again;     /* meanwhile somebody else wanted to */
-    bool accused;   /* its damage was told of; of who takes */
+    int64_t budget;               /* tasks that it may still be given; negative: any number */
+    bool active;                  /* gets tasks; a spare one does not */
+    bool damaged;                 /* its segment holds what cannot be */
+    bool full;                    /* in this round */
+    bool taking;                  /* somebody takes results out; the guard's */
+    bool again;                   /* meanwhile somebody else wanted to */
+    bool accused;                 /* its damage was told of; of who takes */
+    struct cxb_arrival *arriving; /* a result in pieces, or NULL; of who takes */
     /* The manager's. */
     bool ended; /* its pidfd has said so, and poll() has told; written under the guard, too */
 } WorkLinkObject;
@@ -113,9 +103,11 @@ struct cxb_errands {
 
 /* procjob.c */
 
-/* A job that holds what is given, its payload pickled already: bytes, or (bytes, letter); NULL with
- * an exception. */
+/* A job that holds what is given, its payload pickled already: bytes, (bytes, letter), or those and
+ * the buffers that follow in pieces; NULL with an exception. */
 struct cxb_job *cxb_job_new(FutureObject *f, PyObject *fn, PyObject *payload, uint32_t kind);
+/* Another payload in the place of its own: 0 or -1 with an exception. */
+int cxb_job_load(struct cxb_job *job, PyObject *payload);
 void cxb_job_free(struct cxb_job *job);
 /* Takes the job over: 0; 1 if no worker gets tasks, so somebody has to start one; or -1 if the hub is
  * closed (no exception is set; the job is the caller's). */
@@ -133,6 +125,8 @@ void cxb_hub_detach(ProcHubObject *hub, struct cxb_job *job);
 bool cxb_hub_is_done(ProcHubObject *hub);
 /* Under the guard: the job that a worker must have begun first, or NULL. */
 struct cxb_job *cxb_link_oldest(WorkLinkObject *link);
+/* Under the guard: whether the worker has begun a job of its link, and since when. */
+bool cxb_job_is_taken(const struct cxb_job *job, int64_t *begun);
 /* Under the guard: jobs that were not begun go from a link to the front of the backlog. */
 void cxb_link_revoke(ProcHubObject *hub, WorkLinkObject *link, uint32_t most);
 /* Under the guard: the jobs that a worker which has ended had begun, chained by `next`; with `retry`

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "binding/procresult.h"
+#include "binding/procpieces.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -10,6 +10,31 @@
 
 /* --- jobs ------------------------------------------------------------------------------------- */
 
+int
+cxb_job_load(struct cxb_job *job, PyObject *payload)
+{
+    PyObject *data = payload, *letter = NULL, *buffers = NULL;
+    struct cxb_bulk *bulk = NULL;
+    Py_buffer view;
+    if ((PyTuple_CheckExact(payload) &&
+         !PyArg_ParseTuple(payload, "OO|O", &data, &letter, &buffers)) ||
+        (buffers != NULL && (bulk = cxb_bulk_new(buffers)) == NULL)) {
+        return -1;
+    }
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+        cxb_bulk_free(bulk);
+        return -1;
+    }
+    if (job->payload.obj != NULL) {
+        PyBuffer_Release(&job->payload);
+    }
+    cxb_bulk_free(job->bulk);
+    job->payload = view;
+    job->bulk = bulk;
+    Py_XSETREF(job->letter, Py_XNewRef(letter));
+    return 0;
+}
+
 struct cxb_job *
 cxb_job_new(FutureObject *f, PyObject *fn, PyObject *payload, uint32_t kind)
 {
@@ -18,13 +43,10 @@ cxb_job_new(FutureObject *f, PyObject *fn, PyObject *payload, uint32_t kind)
         PyErr_NoMemory();
         return NULL;
     }
-    PyObject *data = payload, *letter = NULL;
-    if ((PyTuple_CheckExact(payload) && !PyArg_ParseTuple(payload, "OO", &data, &letter)) ||
-        PyObject_GetBuffer(data, &job->payload, PyBUF_SIMPLE) < 0) {
+    if (cxb_job_load(job, payload) < 0) {
         PyMem_RawFree(job);
         return NULL;
     }
-    job->letter = Py_XNewRef(letter);
     job->future = (FutureObject *)Py_NewRef((PyObject *)f);
     job->fn = Py_NewRef(fn);
     job->kind = kind;
@@ -35,6 +57,7 @@ void
 cxb_job_free(struct cxb_job *job)
 {
     PyBuffer_Release(&job->payload);
+    cxb_bulk_free(job->bulk);
     Py_XDECREF(job->letter);
     Py_DECREF(job->fn);
     Py_DECREF((PyObject *)job->future);
@@ -71,6 +94,9 @@ unlink_job(struct cxb_jobs *jobs, struct cxb_job *job)
 struct cxb_job *
 cxb_link_oldest(WorkLinkObject *link)
 {
+    if (CX_UNLIKELY(link->large != NULL)) {
+        return link->large;
+    }
     for (; link->first != link->link.tasks.at; link->first++) {
         struct cxb_job *job = link->jobs[AT(link->first)];
         if (job != NULL && job->number == link->first) {
@@ -80,10 +106,32 @@ cxb_link_oldest(WorkLinkObject *link)
     return NULL;
 }
 
+bool
+cxb_job_is_taken(const struct cxb_job *job, int64_t *begun)
+{
+    if (job->link->large == job) {
+        *begun = job->begun;
+        return true;
+    }
+    return cx_lane_claim(&job->link->link.tasks, job->number, begun) == CX_CLAIM_TAKEN;
+}
+
+/* Whether the worker will not begin it any more. */
+static bool
+take_back(struct cxb_job *job)
+{
+    return job->link->large != job && cx_lane_revoke(&job->link->link.tasks, job->number);
+}
+
 static void
 take_out(WorkLinkObject *link, struct cxb_job *job)
 {
-    link->jobs[AT(job->number)] = NULL;
+    if (CX_UNLIKELY(link->large == job)) {
+        cx_store_relaxed(&link->large, NULL);
+    }
+    else {
+        link->jobs[AT(job->number)] = NULL;
+    }
     link->inflight--;
     job->link = NULL;
 }
@@ -125,7 +173,7 @@ choose(ProcHubObject *hub)
     WorkLinkObject *best = NULL;
     for (Py_ssize_t i = 0; i < hub->count; i++) {
         WorkLinkObject *link = hub->links[i];
-        if (link->active && !link->full && link->budget != 0 &&
+        if (link->active && !link->full && link->budget != 0 && !cxb_link_pours(link) &&
             (best == NULL || link->inflight < best->inflight)) {
             best = link;
         }
@@ -144,6 +192,9 @@ put(WorkLinkObject *link, struct cxb_job *job)
                                 .flags = (job->timeout != 0 ? CXB_TASK_TIMED : 0) |
                                          (job->letter != NULL ? CXB_PARCEL : 0) |
                                          (job->kept ? CXB_TASK_KEPT : 0)};
+    if (CX_UNLIKELY(job->bulk != NULL)) {
+        m.flags |= CXB_PIECES | job->bulk->size << CXB_BULK;
+    }
     if (link->jobs[AT(lane->at)] != NULL) {
         return CX_FULL; /* done, but its result was not taken yet */
     }
@@ -330,13 +381,14 @@ cxb_job_begun(FutureObject *f)
 {
     ProcHubObject *hub = (ProcHubObject *)f->pool;
     bool begun = false;
+    int64_t since;
     if (hub->generation != cx_fork_generation()) {
         return false;
     }
     cx_guard_take(&hub->guard);
     struct cxb_job *job = f->job;
     if (job != NULL && job->link != NULL) {
-        begun = cx_lane_claim(&job->link->link.tasks, job->number, NULL) == CX_CLAIM_TAKEN;
+        begun = cxb_job_is_taken(job, &since);
     }
     cx_guard_release(&hub->guard);
     if (begun) {
@@ -355,9 +407,8 @@ cxb_job_withdraw(FutureObject *f)
     cx_guard_take(&hub->guard);
     struct cxb_job *job = f->job;
     /* A task that is tried again was begun, wherever it waits now. */
-    bool back =
-        job == NULL || (cx_future_state(&f->core) != CX_RUNNING &&
-                        (job->link == NULL || cx_lane_revoke(&job->link->link.tasks, job->number)));
+    bool back = job == NULL ||
+                (cx_future_state(&f->core) != CX_RUNNING && (job->link == NULL || take_back(job)));
     if (back && job != NULL) {
         WorkLinkObject *link = job->link;
         if (link != NULL) {
@@ -408,7 +459,7 @@ hub_take_all(ProcHubObject *hub, PyObject *unused)
         struct cxb_job *job = any_job(hub);
         if (job != NULL) {
             /* No worker begins it any more, and nobody cancels what was begun. */
-            if (job->link != NULL && !cx_lane_revoke(&job->link->link.tasks, job->number)) {
+            if (job->link != NULL && !take_back(job)) {
                 (void)!cx_future_start(&job->future->core);
             }
             cxb_hub_detach(hub, job);
@@ -478,14 +529,14 @@ hub_counts(ProcHubObject *hub, PyObject *unused)
 {
     (void)unused;
     uint64_t running = 0;
+    int64_t since;
     bool ours = hub->generation == cx_fork_generation(); /* else the guard may be somebody's */
     if (ours) {
         cx_guard_take(&hub->guard);
     }
     for (Py_ssize_t i = 0; i < hub->count; i++) {
         struct cxb_job *job = cxb_link_oldest(hub->links[i]);
-        running += job != NULL &&
-                   cx_lane_claim(&hub->links[i]->link.tasks, job->number, NULL) == CX_CLAIM_TAKEN;
+        running += job != NULL && cxb_job_is_taken(job, &since);
     }
     uint64_t submitted = hub->submitted, queued = hub->pending - running;
     if (ours) {

@@ -6,6 +6,7 @@
 
 #include "binding/errors.h"
 #include "binding/payload.h"
+#include "binding/procpieces.h"
 
 #define AT_ONCE 256 /* results of one link, before the others' turn */
 
@@ -75,12 +76,11 @@ static void
 send_again(ProcHubObject *hub, struct cxb_job *job)
 {
     struct cxb_errands errands = CXB_ERRANDS_INIT;
-    Py_buffer view;
     PyObject *data =
         job->letter == NULL
             ? PyErr_Format(PyExc_RuntimeError, "a worker misses memory that was not lent to it")
             : PyObject_CallMethod(job->letter, "again", NULL);
-    if (data == NULL || PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+    if (data == NULL || cxb_job_load(job, data) < 0) {
         Py_XDECREF(data);
         cx_fetch_add_relaxed(&hub->failed, 1);
         settle(hub, job, CX_FAILED, cxb_error_set_aside());
@@ -88,8 +88,6 @@ send_again(ProcHubObject *hub, struct cxb_job *job)
         return;
     }
     Py_DECREF(data);
-    PyBuffer_Release(&job->payload);
-    job->payload = view;
     cx_guard_take(&hub->guard);
     cxb_hub_requeue(hub, job);
     cxb_hub_dispatch(hub, &errands);
@@ -101,6 +99,9 @@ send_again(ProcHubObject *hub, struct cxb_job *job)
 static PyObject *
 load_result(ProcHubObject *hub, WorkLinkObject *link, const struct cx_lane_message *m)
 {
+    if (CX_UNLIKELY(m->kind == CXB_RESULT_PIECE)) {
+        return cxb_link_arrived(link);
+    }
     return (m->flags & CXB_PARCEL) == 0
                ? cxb_payload_load(hub->state, m->data, m->length)
                : cxb_payload_load_with(link->tag, m->data, m->length, NULL);
@@ -117,21 +118,52 @@ take_mail(WorkLinkObject *link)
     return 0;
 }
 
+static bool
+is_oldest(ProcHubObject *hub, WorkLinkObject *link, uint64_t id)
+{
+    cx_guard_take(&hub->guard);
+    struct cxb_job *job = cxb_link_oldest(link);
+    bool is = job != NULL && job->id == id;
+    cx_guard_release(&hub->guard);
+    return is;
+}
+
+/* What is no result: 0 or 1 as below; 2: it is one, or its last piece. */
+static int
+take_other(ProcHubObject *hub, WorkLinkObject *link, const struct cx_lane_message *m)
+{
+    switch (m->kind) {
+    case CXB_RESULT_LOG:
+        return take_log(hub, m);
+    case CXB_RESULT_MAIL:
+        return take_mail(link);
+    case CXB_RESULT_WANT:
+        return cxb_link_want(hub, link, m->id);
+    case CXB_RESULT_PIECE:
+        return cxb_link_arrive(link, m);
+    case CXB_RESULT_VALUE:
+        if ((m->flags & CXB_PIECES) != 0) {
+            return !is_oldest(hub, link, m->id) || cxb_link_expect(link, m);
+        }
+        break;
+    default:
+        break;
+    }
+    /* Nothing else comes before the pieces of a result have. */
+    return m->kind < CXB_RESULT_VALUE || m->kind > CXB_RESULT_UNREACHABLE || link->arriving != NULL
+               ? 1
+               : 2;
+}
+
 /* One result: 0, 1 if the link is damaged, or -1 with an exception. */
 static int
 take_result(ProcHubObject *hub, WorkLinkObject *link, const struct cx_lane_message *m,
             PyObject *events)
 {
     PyObject *value;
-    int failed = 0;
-    if (m->kind == CXB_RESULT_LOG) {
-        return take_log(hub, m);
-    }
-    if (m->kind == CXB_RESULT_MAIL) {
-        return take_mail(link);
-    }
-    if (m->kind < CXB_RESULT_VALUE || m->kind > CXB_RESULT_UNREACHABLE) {
-        return 1;
+    int failed = 0, other = take_other(hub, link, m);
+    if (other != 2) {
+        return other;
     }
     struct cxb_job *job = finished(hub, link, m->id);
     if (job == NULL) {
@@ -148,7 +180,7 @@ take_result(ProcHubObject *hub, WorkLinkObject *link, const struct cx_lane_messa
     else if ((value = load_result(hub, link, m)) == NULL) {
         failed = unreadable(hub, link, job, cxb_error_set_aside(), events);
     }
-    else if (m->kind == CXB_RESULT_VALUE) {
+    else if (m->kind == CXB_RESULT_VALUE || m->kind == CXB_RESULT_PIECE) {
         cx_fetch_add_relaxed(&hub->completed, 1);
         settle(hub, job, CX_FINISHED, value);
     }
@@ -326,7 +358,8 @@ cxb_hub_lie_down(ProcHubObject *hub)
         WorkLinkObject *link = hub->seen[i];
         cx_guard_take(&hub->guard);
         link->again = link->again || link->taking; /* who takes looks once more for us */
-        bool waits = !link->taking && !link->damaged && cx_lane_waits(&link->link.results);
+        bool waits = (!link->taking && !link->damaged && cx_lane_waits(&link->link.results)) ||
+                     cxb_link_can_pour(link);
         cx_guard_release(&hub->guard);
         if (waits) {
             return false;

@@ -9,7 +9,7 @@
 
 #include "binding/errors.h"
 #include "binding/payload.h"
-#include "binding/prochub.h"
+#include "binding/procpieces.h"
 #include "core/clock.h"
 
 #define DOC(text) PyDoc_STR(text)
@@ -136,12 +136,14 @@ tell_pool(ProcWorkerObject *self)
 
 /* --- what goes out ------------------------------------------------------------------------------ */
 
+/* A message, or the next one of pieces. */
 static enum cx_status
-put(ProcWorkerObject *self, const struct cx_lane_message *m)
+put(ProcWorkerObject *self, const struct cx_lane_message *m, struct cx_pieces *pieces)
 {
     uint32_t number;
     cx_lock_acquire(&self->lock);
-    enum cx_status status = cx_lane_put(&self->link.results, m, &number);
+    enum cx_status status = CX_LIKELY(pieces == NULL) ? cx_lane_put(&self->link.results, m, &number)
+                                                      : cx_pieces_put(pieces, &self->link.results);
     cx_lock_release(&self->lock);
     return status;
 }
@@ -149,11 +151,11 @@ put(ProcWorkerObject *self, const struct cx_lane_message *m)
 /* CX_OK; CX_CLOSED: the pool has gone; what cx_lane_put says of a message that cannot go; CX_INTR with
  * an exception. */
 static enum cx_status
-send(ProcWorkerObject *self, const struct cx_lane_message *m)
+send_this(ProcWorkerObject *self, const struct cx_lane_message *m, struct cx_pieces *pieces)
 {
     uint32_t *room = &self->link.results.shared->room;
     for (;;) {
-        enum cx_status status = put(self, m);
+        enum cx_status status = put(self, m, pieces);
         if (status == CX_OK) {
             tell_pool(self);
             return CX_OK;
@@ -163,7 +165,7 @@ send(ProcWorkerObject *self, const struct cx_lane_message *m)
         }
         tell_pool(self);
         cx_shmbell_set(room);
-        status = put(self, m);
+        status = put(self, m, pieces);
         if (status == CX_OK) {
             tell_pool(self);
         }
@@ -177,6 +179,22 @@ send(ProcWorkerObject *self, const struct cx_lane_message *m)
             return CX_CLOSED;
         }
     }
+}
+
+static enum cx_status
+send(ProcWorkerObject *self, const struct cx_lane_message *m)
+{
+    return send_this(self, m, NULL);
+}
+
+static enum cx_status
+send_pieces(ProcWorkerObject *self, struct cx_pieces *pieces)
+{
+    enum cx_status status = CX_OK;
+    while (status == CX_OK && !cx_pieces_done(pieces)) {
+        status = send_this(self, NULL, pieces);
+    }
+    return status;
 }
 
 /* The exception in flight, of a result's pickling if there is one, is sent: as send(). */
@@ -214,9 +232,13 @@ static enum cx_status
 send_value(ProcWorkerObject *self, uint64_t id, PyObject *payload)
 {
     Py_buffer view;
-    PyObject *bytes = payload, *parcel = NULL;
-    if ((PyTuple_CheckExact(payload) && !PyArg_ParseTuple(payload, "OO", &bytes, &parcel)) ||
+    PyObject *bytes = payload, *parcel = NULL, *buffers = NULL;
+    struct cxb_bulk *bulk = NULL;
+    if ((PyTuple_CheckExact(payload) &&
+         !PyArg_ParseTuple(payload, "OO|O", &bytes, &parcel, &buffers)) ||
+        (buffers != NULL && (bulk = cxb_bulk_new(buffers)) == NULL) ||
         PyObject_GetBuffer(bytes, &view, PyBUF_SIMPLE) < 0) {
+        cxb_bulk_free(bulk);
         return send_error(self, id, CXB_RESULT_ERROR, NULL);
     }
     struct cx_lane_message m = {view.buf, (uint64_t)view.len, id,
@@ -224,8 +246,16 @@ send_value(ProcWorkerObject *self, uint64_t id, PyObject *payload)
                                 : self->plain  ? CXB_PLAIN
                                                : 0,
                                 CXB_RESULT_VALUE};
+    if (CX_UNLIKELY(bulk != NULL)) {
+        m.flags |= CXB_PIECES | bulk->size << CXB_BULK;
+        cxb_bulk_begin(bulk, CXB_RESULT_PIECE, id);
+    }
     enum cx_status status = send(self, &m);
     PyBuffer_Release(&view);
+    if (CX_UNLIKELY(bulk != NULL)) {
+        status = status == CX_OK ? send_pieces(self, &bulk->pieces) : status;
+        cxb_bulk_free(bulk);
+    }
     if (parcel != NULL && (status == CX_OSERROR || status == CX_TOO_BIG)) {
         call_back(self, parcel);
     }
@@ -268,7 +298,36 @@ load_task(ProcWorkerObject *self, const struct cx_lane_message *m)
                                        (m->flags & CXB_TASK_KEPT) != 0 ? Py_True : Py_False);
 }
 
-/* Bytes, or (bytes, parcel). */
+/* The same of a task whose bulk comes in pieces, as soon as it has asked for them; passes the message. */
+static PyObject *
+gather_task(ProcWorkerObject *self, const struct cx_lane_message *m, enum cx_status *status)
+{
+    struct cxb_arrival arrival;
+    struct cx_lane_message want = {"", 0, m->id, 0, CXB_RESULT_WANT};
+    PyObject *task = NULL;
+    int begun = cxb_arrival_begin(&arrival, self->desk, m, CXB_TASK_PIECE);
+    cx_lane_pass(&self->link.tasks);
+    if (begun > 0 && (*status = send(self, &want)) == CX_OK) {
+        *status = cxb_arrival_wait(&arrival, &self->link, self->eventfd);
+    }
+    if (*status == CX_OSERROR) {
+        cxb_raise_errno(self->link.tasks.area.error);
+    }
+    if (*status == CX_OSERROR || *status == CX_INTR) {
+        *status = CX_OK; /* it is the task that has failed */
+    }
+    else if (begun == 0) {
+        task = Py_NewRef(Py_None);
+    }
+    else if (begun > 0 && *status == CX_OK) {
+        task = cxb_arrival_load(&arrival, self->desk,
+                                (m->flags & CXB_TASK_KEPT) != 0 ? Py_True : Py_False);
+    }
+    cxb_arrival_clear(&arrival);
+    return task;
+}
+
+/* Bytes, (bytes, parcel), or those and the buffers that follow in pieces. */
 static PyObject *
 dump_result(ProcWorkerObject *self, PyObject *result)
 {
@@ -282,9 +341,19 @@ dump_result(ProcWorkerObject *self, PyObject *result)
 static enum cx_status
 work(ProcWorkerObject *self, const struct cx_lane_message *m)
 {
-    PyObject *task = load_task(self, m);
+    PyObject *task;
     uint64_t id = m->id;
-    cx_lane_pass(&self->link.tasks);
+    enum cx_status status = CX_OK;
+    if (CX_UNLIKELY((m->flags & CXB_PIECES) != 0)) {
+        task = gather_task(self, m, &status);
+    }
+    else {
+        task = load_task(self, m);
+        cx_lane_pass(&self->link.tasks);
+    }
+    if (status != CX_OK) {
+        return status;
+    }
     if (task == NULL) {
         return send_error(self, id, CXB_RESULT_UNREADABLE, NULL);
     }
@@ -298,7 +367,6 @@ work(ProcWorkerObject *self, const struct cx_lane_message *m)
     if (result != NULL && !none) {
         bytes = dump_result(self, result);
     }
-    enum cx_status status;
     if (none) {
         Py_DECREF(result);
         struct cx_lane_message empty = {"", 0, id, 0, CXB_RESULT_NONE};
@@ -396,7 +464,12 @@ worker_run(ProcWorkerObject *self, PyObject *unused)
             status = idle(self);
             continue;
         }
-        if (status == CX_OSERROR) { /* no memory for that task */
+        if ((status == CX_OK || status == CX_OSERROR) && m.kind == CXB_TASK_PIECE) {
+            /* Of a task that could not be put together. */
+            cx_lane_pass(&self->link.tasks);
+            status = CX_OK;
+        }
+        else if (status == CX_OSERROR) { /* no memory for that task */
             cxb_raise_errno(self->link.tasks.area.error);
             status = send_error(self, m.id, CXB_RESULT_ERROR, NULL);
             cx_lane_pass(&self->link.tasks);

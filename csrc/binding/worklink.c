@@ -41,6 +41,14 @@ link_traverse(WorkLinkObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->tag);
+    if (self->large != NULL) {
+        Py_VISIT((PyObject *)self->large->future);
+        Py_VISIT(self->large->fn);
+    }
+    if (self->arriving != NULL) {
+        Py_VISIT(self->arriving->buffers);
+        Py_VISIT(self->arriving->error);
+    }
     for (uint32_t i = 0; i < CX_LANE_SLOTS && self->inflight > 0; i++) {
         if (self->jobs[i] != NULL) {
             Py_VISIT((PyObject *)self->jobs[i]->future);
@@ -50,17 +58,30 @@ link_traverse(WorkLinkObject *self, visitproc visit, void *arg)
     return 0;
 }
 
+static void
+drop(WorkLinkObject *self, struct cxb_job **place)
+{
+    struct cxb_job *job = *place;
+    if (job != NULL) {
+        *place = NULL;
+        self->inflight--;
+        cx_store_relaxed(&job->future->job, NULL);
+        cxb_job_free(job);
+    }
+}
+
 static int
 link_clear(WorkLinkObject *self)
 {
+    struct cxb_arrival *arriving = self->arriving;
+    drop(self, &self->large);
     for (uint32_t i = 0; i < CX_LANE_SLOTS && self->inflight > 0; i++) {
-        struct cxb_job *job = self->jobs[i];
-        if (job != NULL) {
-            self->jobs[i] = NULL;
-            self->inflight--;
-            cx_store_relaxed(&job->future->job, NULL);
-            cxb_job_free(job);
-        }
+        drop(self, &self->jobs[i]);
+    }
+    self->arriving = NULL;
+    if (arriving != NULL) {
+        cxb_arrival_clear(arriving);
+        PyMem_RawFree(arriving);
     }
     Py_CLEAR(self->tag);
     return 0;

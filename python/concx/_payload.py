@@ -4,7 +4,8 @@ An object is pickled with protocol 5. What its pickle would copy (NumPy's data, 
 `bytes`, `bytearray`) is copied once, into a block of shared memory that is lent with the message; the receiver's
 array is a view of that block, and when the last view goes, the sender may use the block again. Nobody waits for
 that: a store that is full grows by a segment, and one that has come to its limit, or a system without memory or
-descriptors, leaves the data to the message, where it is copied out.
+descriptors, leaves the data to the message. It follows that in pieces if it is large, out of the sender's own
+buffers, and the receiver puts them together in memory that becomes the object's.
 
 `dump` makes a `Parcel`. Its transport passes `parcel.segments`, as far as the receiver has not got them, then the
 head and the bulk of `pack`; `unpack` and `load` put it together again. A transport has to see to two things more:
@@ -295,45 +296,56 @@ def dump(obj: Any, store: Store, pickler: Any = reduction.ForkingPickler) -> Par
 
 # --- on the way
 
-_COUNTS = struct.Struct("<III")  # buffers, wholes, segments of neither
+_COUNTS = struct.Struct(
+    "<III?"
+)  # buffers, wholes, segments of neither; the pickle is one more part
 _ENTRY = struct.Struct("<Q16sQ")  # size, segment and offset; an offset of 0: in the bulk
+_BYTES = b"bytes".ljust(16, b"\0")  # in place of the segment: as a bytes object
 
 
-def pack(parcel: Parcel) -> tuple[bytes, list[memoryview]]:
-    """The head of a parcel, small, and its bulk, which there was no block for: to be sent in pieces."""
-    parts = (*parcel.buffers, *parcel.wholes)
+def pack(parcel: Parcel, *, most: int | None = None) -> tuple[bytes, list[memoryview]]:
+    """The head of a parcel, small, and its bulk, which there was no block for: to be sent in pieces.
+
+    A pickle of more than `most` bytes belongs to the bulk.
+    """
+    apart = most is not None and len(parcel.data) > most
+    parts = (*parcel.buffers, *parcel.wholes, *([parcel.data] if apart else ()))
     others = [segment.id for segment in parcel.segments]
     if parts:
         others = [i for i in others if not any(type(p) is Reference and p[0] == i for p in parts)]
-    entries = [_COUNTS.pack(len(parcel.buffers), len(parcel.wholes), len(others)), *others]
+    entries = [_COUNTS.pack(len(parcel.buffers), len(parcel.wholes), len(others), apart), *others]
     bulk = []
     for part in parts:
         if isinstance(part, Reference):
             entries.append(_ENTRY.pack(part.size, part.segment, part.offset))
         else:
             view = memoryview(part).cast("B")
-            entries.append(_ENTRY.pack(view.nbytes, b"", 0))
+            entries.append(_ENTRY.pack(view.nbytes, _BYTES if type(part) is bytes else b"", 0))
             bulk.append(view)
-    return b"".join((*entries, parcel.data)), bulk
+    return b"".join((*entries, b"" if apart else parcel.data)), bulk
 
 
-def bulk_sizes(head: Buffer) -> list[int]:
-    """How many bytes each part of the bulk has, in order."""
-    buffers, wholes, others = _COUNTS.unpack_from(head)
+def _entries(head: Buffer) -> list[tuple[int, bytes, int]]:
+    buffers, wholes, others, apart = _COUNTS.unpack_from(head)
     at = _COUNTS.size + others * 16
-    entries = [_ENTRY.unpack_from(head, at + i * _ENTRY.size) for i in range(buffers + wholes)]
-    return [size for size, _, offset in entries if offset == 0]
+    count = buffers + wholes + apart
+    return [_ENTRY.unpack_from(head, at + i * _ENTRY.size) for i in range(count)]
+
+
+def bulk_sizes(head: Buffer) -> list[tuple[int, bool]]:
+    """How many bytes each part of the bulk has, in order, and whether it is to be `bytes`, not a `bytearray`."""
+    return [(size, kind == _BYTES) for size, kind, offset in _entries(head) if offset == 0]
 
 
 def split(data: memoryview) -> tuple[memoryview, list[Buffer]]:
     """Head and bulk of a parcel whose bulk follows its head, the bulk copied out."""
     sizes = bulk_sizes(data)
-    at = len(data) - sum(sizes)
+    at = len(data) - sum(size for size, _ in sizes)
     if at < 0:
-        raise ValueError(f"a parcel of {len(data)} bytes cannot hold {sum(sizes)} beside its head")
+        raise ValueError(f"a parcel of {len(data)} bytes cannot hold parts of {sizes} bytes")
     head, bulk = data[:at], []
-    for size in sizes:
-        bulk.append(bytearray(data[at : at + size]))
+    for size, is_bytes in sizes:
+        bulk.append((bytes if is_bytes else bytearray)(data[at : at + size]))
         at += size
     return head, bulk
 
@@ -345,28 +357,36 @@ def needs(head: Buffer) -> list[bytes]:
     return [bytes(view[_COUNTS.size + i * 16 :][:16]) for i in range(others)]
 
 
+def segments_of(head: Buffer) -> set[bytes]:
+    """The ids of all segments that its receiver must have."""
+    return {*needs(head), *(segment for _, segment, offset in _entries(head) if offset)}
+
+
 def unpack(head: Buffer, bulk: Iterable[Buffer] = ()) -> Parcel:
     """The parcel again; the bulk in writable buffers, which become the object's."""
-    buffers, wholes, others = _COUNTS.unpack_from(head)
-    parts: list[Any] = []
+    buffers, wholes, others, apart = _COUNTS.unpack_from(head)
     rest = iter(bulk)
-    at = _COUNTS.size + others * 16
-    for _ in range(buffers + wholes):
-        size, segment, offset = _ENTRY.unpack_from(head, at)
-        at += _ENTRY.size
-        parts.append(Reference(segment, offset, size) if offset else next(rest))
-    return Parcel(bytes(memoryview(head)[at:]), parts[:buffers], parts[buffers:], [])
+    entries = _entries(head)
+    parts: list[Any] = [
+        Reference(segment, offset, size) if offset else next(rest)
+        for size, segment, offset in entries
+    ]
+    at = _COUNTS.size + others * 16 + len(entries) * _ENTRY.size
+    data = parts.pop() if apart else bytes(memoryview(head)[at:])
+    return Parcel(data, parts[:buffers], parts[buffers : buffers + wholes], [])
 
 
 def inline(parcel: Parcel) -> Parcel:
-    """The same without blocks, of a parcel that the receiver could not load; its blocks are back then."""
+    """The same without blocks, of a parcel that the receiver could not load.
+
+    The data stays in them, and they are back when it is dropped.
+    """
     known = {segment.id: segment for segment in parcel.segments}
 
     def copied(part: Any) -> Any:
         if not isinstance(part, Reference):
             return part
-        block = _shm.Block.borrow(known[part.segment], part.offset, part.size)
-        return bytearray(block.create_memoryview())
+        return memoryview(_shm.Block.borrow(known[part.segment], part.offset, part.size))
 
     buffers, wholes = (
         [copied(part) for part in parts] for parts in (parcel.buffers, parcel.wholes)
@@ -443,7 +463,7 @@ class Segments:
 def _view(block: Buffer, views: str) -> memoryview:
     if views == "readonly":
         return memoryview(block).toreadonly()
-    return memoryview(bytearray(block) if views == "copy" else block)
+    return memoryview(bytearray(block) if views == "copy" and type(block) is _shm.Block else block)
 
 
 def load(parcel: Parcel, segments: Segments, views: str = "own", *, last: bool = True) -> Any:

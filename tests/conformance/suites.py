@@ -40,7 +40,7 @@ def check_suite(
     )
     if done.returncode == ABSENT:
         pytest.skip(
-            "this interpreter has no `test` package; on Debian it is in libpython3.X-testsuite"
+            "this interpreter has no `test` package with tests; on Debian it is in libpython3.X-testsuite"
         )
     assert done.returncode == 0, done.stdout + done.stderr
     told = re.search(rf"^{arguments[0]}: (\d+) passed, (\d+) skipped", done.stdout, re.MULTILINE)

@@ -55,9 +55,12 @@ def test_no_space(run_script: Any, tmp_path: Path, method: str) -> None:
 
 
 @every_method
-@pytest.mark.parametrize("kind", ["executor", "pool"])
+@pytest.mark.parametrize("kind", ["executor", "pool", "pieces"])
 def test_owner_killed(method: str, kind: str) -> None:
-    """Idle workers end within a second, a busy one after its task, and nothing has a name."""
+    """Idle workers end within a second, a busy one after its task, and nothing has a name.
+
+    So do those that are in the middle of an argument or a result.
+    """
     shared = set(os.listdir("/dev/shm"))
     with subprocess.Popen(
         [sys.executable, str(SCRIPTS / "pool_owner.py"), method, "2", kind],
@@ -89,6 +92,12 @@ def test_limits(run_script: Any, what: str, method: str) -> None:
     """Out of descriptors, out of address space: an error that says so, and a pool that goes on."""
     done = run_script(SCRIPTS / "pool_limits.py", what, method)
     assert done.stdout == "checked\n"
+
+
+@pytest.mark.parametrize("arena_bytes", [0, 1 << 20])
+def test_memory_of_pieces(run_script: Any, arena_bytes: int) -> None:
+    done = run_script(SCRIPTS / "pool_pieces.py", str(arena_bytes))
+    assert done.stdout.endswith("checked\n"), done.stdout
 
 
 @every_method

@@ -19,7 +19,7 @@ from time import monotonic
 from typing import Any
 from weakref import ref
 
-from concx import _payload, _shm
+from concx import _core, _payload, _shm
 from concx._payload import Parcel, Segments, Store
 
 __all__ = ["ARENA_BYTES", "Box", "Desk", "Letter", "Post"]
@@ -134,12 +134,22 @@ class Letter:
             self.parcel = _payload.inline(self.parcel)
         else:
             raise OSError("a worker has not got the shared memory of its task: out of descriptors?")
-        return _joined(self.parcel)
+        return _message(self.parcel, self)
 
 
-def _joined(parcel: Parcel) -> bytes:
-    head, bulk = _payload.pack(parcel)
-    return b"".join((head, *bulk)) if bulk else head
+def _message(parcel: Parcel, keeper: Any) -> tuple[Any, ...]:
+    """The bytes of a message and their keeper; and the buffers that follow in pieces, if they are large."""
+    head, bulk = _payload.pack(parcel, most=_core.PIECE)
+    if sum(part.nbytes for part in bulk) > _core.PIECE:
+        return head, keeper, bulk
+    return b"".join((head, *bulk)) if bulk else head, keeper
+
+
+def _is_small(parcel: Parcel) -> bool:
+    """Whether the pickle is all there is to say."""
+    return not (
+        parcel.segments or parcel.buffers or parcel.wholes or len(parcel.data) > _core.PIECE
+    )
 
 
 class Post:
@@ -186,15 +196,15 @@ class Post:
     def dump(self, task: Any, pickler: Any = ForkingPickler) -> Any:
         """The pickle of a task, or that and a `Letter`."""
         parcel = _payload.dump(task, self.store, pickler)
-        if not (parcel.segments or parcel.buffers or parcel.wholes):
+        if _is_small(parcel):
             return parcel.data
         letter = Letter(self, parcel)
         self.pass_on(parcel.segments)
-        return _joined(parcel), letter
+        return _message(parcel, letter)
 
-    def load(self, box: Box, data: memoryview) -> Any:
-        """The result of a task."""
-        head, bulk = _payload.split(data)
+    def load(self, box: Box, data: memoryview, bulk: list[Any] | None = None) -> Any:
+        """The result of a task; its bulk, if that came in pieces."""
+        head, bulk = _payload.split(data) if bulk is None else (data, bulk)
         return _payload.load(_payload.unpack(head, bulk), box.segments, self.views)
 
 
@@ -219,11 +229,24 @@ class Desk:
         self._box = Box(end)
         self._ring = ring
 
-    def load(self, data: memoryview, kept: bool) -> Any:
-        """A task; None if it lies where this process cannot read. `kept`: it may be loaded again, elsewhere."""
+    def expect(self, head: bytes) -> list[tuple[int, bool]] | None:
+        """The parts of a task's bulk; None if the rest of it lies where this process cannot read."""
+        self._box.receive()
+        try:
+            for key in _payload.segments_of(head):
+                self._box.segments.find(key)
+        except _shm.Unreachable:
+            return None
+        return _payload.bulk_sizes(head)
+
+    def load(self, data: memoryview, kept: bool, bulk: list[Any] | None = None) -> Any:
+        """A task; None if it lies where this process cannot read. `kept`: it may be loaded again, elsewhere.
+
+        `bulk` is what came in pieces.
+        """
         self._box.receive()
         views = "private" if kept and self.views == "own" else self.views
-        head, bulk = _payload.split(data)
+        head, bulk = _payload.split(data) if bulk is None else (data, bulk)
         parcel = _payload.unpack(head, bulk)
         try:
             # Held until the arrays in them hold them.
@@ -235,16 +258,16 @@ class Desk:
         return task
 
     def dump(self, result: Any) -> Any:
-        """The pickle of a result, or that and what `call_back` takes."""
+        """The pickle of a result, or that and what `call_back` takes, and what follows in pieces."""
         parcel = _payload.dump(result, self.store)
-        if not (parcel.segments or parcel.buffers or parcel.wholes):
+        if _is_small(parcel):
             return parcel.data
         try:
             if not self._pass_on(parcel):
                 parcel = _payload.inline(parcel)
                 if parcel.segments:
                     raise OSError("the pool did not take the shared memory of a result")
-            return _joined(parcel), parcel
+            return _message(parcel, parcel)
         except BaseException:
             self.call_back(parcel)
             raise

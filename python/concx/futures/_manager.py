@@ -15,7 +15,7 @@ from time import monotonic
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
-from concx import _core
+from concx import _core, _payload
 from concx.futures import _worker
 from concx.futures._mail import Box, Post
 from concx.futures._zygote import Zygote, bury
@@ -106,9 +106,13 @@ class Member:
         self.ended = False  # the hub has told so
         self.pid: int = process.pid
 
-    def load(self, data: memoryview) -> Any:
-        """A result with lent blocks."""
-        return self.post.load(self.box, data)
+    def expect(self, head: bytes) -> list[tuple[int, bool]]:
+        """The parts of a result's bulk, which comes in pieces."""
+        return _payload.bulk_sizes(head)
+
+    def load(self, data: memoryview, bulk: list[Any] | None = None) -> Any:
+        """A result with lent blocks, or with a bulk that came in pieces."""
+        return self.post.load(self.box, data, bulk)
 
     def receive(self) -> None:
         """It has sent segments."""

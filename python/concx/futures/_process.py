@@ -154,7 +154,8 @@ class ProcessPoolExecutor(_core.ProcessExecutorBase, _futures.ProcessPoolExecuto
         as it likes; "private", its pages copied when they are written, which is also what tasks with `retries` get
         under "own"; "readonly". Or "copy": ordinary memory.
     arena_bytes : int, default 2**30
-        How much of such memory each process may have lent at once; what is more crosses by copies.
+        How much of such memory each process may have lent at once; what is more crosses in pieces, an argument when
+        its task begins: do not write to it before.
 
     Notes
     -----

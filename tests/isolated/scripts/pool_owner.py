@@ -1,12 +1,15 @@
-"""The owner of a pool that is to be killed: ``pool_owner.py METHOD SECONDS executor|pool``.
+"""The owner of a pool that is to be killed: ``pool_owner.py METHOD SECONDS executor|pool|pieces``.
 
-Prints the pids of its workers and of what else it has started; one worker is busy for that long.
+Prints the pids of its workers and of what else it has started; one worker is busy for that long. With
+"pieces", of the others one waits for the rest of an argument, and one for room for the rest of a result.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -38,6 +41,22 @@ def with_executor() -> None:
     tell(pool._processes, pool._crew.zygote)
 
 
+def with_pieces() -> None:
+    pool = ProcessPoolExecutor(3, multiprocessing.get_context(sys.argv[1]), arena_bytes=0)
+    for future in [pool.submit(do.nap, 0.2) for _ in range(3)]:
+        future.result()
+    held = threading.Event()
+    pool.submit(do.nap, 0.1).add_done_callback(lambda _: (held.set(), time.sleep(60)))
+    held.wait()
+    pool.submit(do.nap, float(sys.argv[2]))
+    pool.submit(bytes, 1 << 25)
+    argument = pool.submit(len, bytes(1 << 25))
+    links = [member.link for member in pool._crew.members.values()]
+    wait_until(argument.running)
+    wait_until(lambda: max(os.fstat(link.fileno()).st_blocks * 512 for link in links) > 1 << 22)
+    tell(pool._processes, pool._crew.zygote)
+
+
 def tell(pids: Iterable[int], zygote: Any) -> None:
     others = [] if zygote is None else [zygote._process.pid]
     print(*pids, "|", *others, flush=True)
@@ -45,4 +64,4 @@ def tell(pids: Iterable[int], zygote: Any) -> None:
 
 
 if __name__ == "__main__":
-    with_pool() if sys.argv[3] == "pool" else with_executor()
+    {"executor": with_executor, "pool": with_pool, "pieces": with_pieces}[sys.argv[3]]()
