@@ -153,17 +153,20 @@ def kill_a_worker(folder: Path, place: str, nth: int, retries: int) -> bool:
     note = folder / f"{place} {nth}"
     before = do.descriptors()
     watch(Reaper(note, place, nth, owner=False))
+    pids = use_pool(note, retries)
+    gc.collect()
+    assert not any(map(do.is_running, pids))
+    wait_until(lambda: do.descriptors() == before)
+    return note.read_text() == "died"
+
+
+def use_pool(note: Path, retries: int) -> list[int]:
     with ProcessPoolExecutor(2, FORK, on_worker_death="replace") as pool:
         check(pool, retries, deaths=0 if retries else 1)
         note.touch()  # nobody dies from here on
         check(pool, deaths=0)
         wait_until(lambda: lent(pool) == 0)
-        pids = list(pool._processes)
-    del pool
-    gc.collect()
-    assert not any(map(do.is_running, pids))
-    wait_until(lambda: do.descriptors() == before)
-    return note.read_text() == "died"
+        return list(pool._processes)
 
 
 def kill_the_owner(folder: Path, place: str, nth: int) -> bool:
