@@ -519,6 +519,10 @@ hub_queued(ProcHubObject *hub, PyObject *unused)
         }
         Py_DECREF(future);
     }
+    if (found == NULL) {
+        Py_CLEAR(futures);
+        return PyErr_NoMemory();
+    }
     PyMem_RawFree(found);
     return futures;
 }

@@ -368,9 +368,11 @@ def unpack(head: Buffer, bulk: Iterable[Buffer] = ()) -> Parcel:
     rest = iter(bulk)
     entries = _entries(head)
     parts: list[Any] = [
-        Reference(segment, offset, size) if offset else next(rest)
+        Reference(segment, offset, size) if offset else next(rest, None)
         for size, segment, offset in entries
     ]
+    if any(part is None for part in parts):
+        raise ValueError(f"a parcel of {len(parts)} parts without those that follow its head")
     at = _COUNTS.size + others * 16 + len(entries) * _ENTRY.size
     data = parts.pop() if apart else bytes(memoryview(head)[at:])
     return Parcel(data, parts[:buffers], parts[buffers : buffers + wholes], [])
