@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import pickle
 import resource
-import signal
 import socket
 import struct
 import threading
