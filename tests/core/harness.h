@@ -18,7 +18,7 @@
  *
  * A failed CHECK prints its place and is counted, in whatever thread; nothing is jumped over.
  * run_threads starts n threads, lets them go at once, and joins them; deliver wakes those of a
- * struct cx_wakes.  A program that hangs is ended by SIGALRM, which says so.
+ * struct cx_wakes.  A test that hangs is ended by SIGALRM, which says so.
  */
 #ifndef CX_TESTS_HARNESS_H
 #define CX_TESTS_HARNESS_H
@@ -39,7 +39,7 @@
 #include "core/park.h"
 #include "core/port.h"
 
-#define HARNESS_TIMEOUT 60 /* seconds until a hanging program is ended */
+#define HARNESS_TIMEOUT 60 /* seconds until a test that hangs is ended */
 #define HARNESS_MAX_THREADS 16
 #define MILLISECOND (CX_SECOND / 1000)
 
@@ -179,7 +179,6 @@ harness_begin(int argc, char **argv)
         harness_seed = strtoull(argv[1], NULL, 0);
     }
     signal(SIGALRM, harness_alarm);
-    alarm(HARNESS_TIMEOUT);
     cx_park_install();
 }
 
@@ -191,6 +190,7 @@ harness_run(const char *name, void (*test)(void))
     int64_t began = cx_now();
     int before = __atomic_load_n(&harness_failures, __ATOMIC_RELAXED);
     harness_test = name;
+    alarm(HARNESS_TIMEOUT);
     test();
     int after = __atomic_load_n(&harness_failures, __ATOMIC_RELAXED);
     printf("%-14s %-36s %s %7.1f ms\n", harness_program, name, before == after ? "ok  " : "FAIL",
