@@ -2,6 +2,7 @@
 #include "binding/module.h"
 
 #include "binding/block.h"
+#include "binding/special.h"
 #include "core/rcu.h"
 #include "core/workpieces.h"
 
@@ -15,22 +16,23 @@ struct type_entry {
 static struct type_entry type_table[] = {
 #define ENTRY(name, is_public)                                                                     \
     {&cxb_##name##_spec, offsetof(struct cxb_state, name##_type), is_public}
-    ENTRY(await, false),       ENTRY(loopport, false),   ENTRY(token, false),
-    ENTRY(reader, false),      ENTRY(consumer, false),   ENTRY(queuebase, true),
-    ENTRY(simplequeue, true),  ENTRY(ringqueue, true),   ENTRY(spscqueue, true),
-    ENTRY(stack, true),        ENTRY(ringiter, false),   ENTRY(futurebase, true),
-    ENTRY(link, false),        ENTRY(countdown, true),   ENTRY(taskqueue, true),
-    ENTRY(executorbase, true), ENTRY(nativerange, true), ENTRY(atomicint, true),
-    ENTRY(atomicfloat, true),  ENTRY(atomicflag, true),  ENTRY(atomicref, true),
-    ENTRY(cache, true),        ENTRY(cacheiter, false),  ENTRY(counter, true),
-    ENTRY(segment, true),      ENTRY(block, true),       ENTRY(mplock, true),
-    ENTRY(mpevent, true),      ENTRY(mpline, true),      ENTRY(mpqueue, true),
-    ENTRY(mpwatch, false),     ENTRY(map, true),         ENTRY(mapset, true),
-    ENTRY(mapiter, false),     ENTRY(missing, false),    ENTRY(lrucache, true),
-    ENTRY(lead, false),        ENTRY(flight, false),     ENTRY(trip, false),
-    ENTRY(singleflight, true), ENTRY(done, false),       ENTRY(callkey, false),
-    ENTRY(entry, true),        ENTRY(cached, true),      ENTRY(prochub, true),
-    ENTRY(worklink, true),     ENTRY(procworker, true),  ENTRY(procexecutor, true),
+    ENTRY(special, false),    ENTRY(boundspecial, false), ENTRY(await, false),
+    ENTRY(loopport, false),   ENTRY(token, false),        ENTRY(reader, false),
+    ENTRY(consumer, false),   ENTRY(queuebase, true),     ENTRY(simplequeue, true),
+    ENTRY(ringqueue, true),   ENTRY(spscqueue, true),     ENTRY(stack, true),
+    ENTRY(ringiter, false),   ENTRY(futurebase, true),    ENTRY(link, false),
+    ENTRY(countdown, true),   ENTRY(taskqueue, true),     ENTRY(executorbase, true),
+    ENTRY(nativerange, true), ENTRY(atomicint, true),     ENTRY(atomicfloat, true),
+    ENTRY(atomicflag, true),  ENTRY(atomicref, true),     ENTRY(cache, true),
+    ENTRY(cacheiter, false),  ENTRY(counter, true),       ENTRY(segment, true),
+    ENTRY(block, true),       ENTRY(mplock, true),        ENTRY(mpevent, true),
+    ENTRY(mpline, true),      ENTRY(mpqueue, true),       ENTRY(mpwatch, false),
+    ENTRY(map, true),         ENTRY(mapset, true),        ENTRY(mapiter, false),
+    ENTRY(missing, false),    ENTRY(lrucache, true),      ENTRY(lead, false),
+    ENTRY(flight, false),     ENTRY(trip, false),         ENTRY(singleflight, true),
+    ENTRY(done, false),       ENTRY(callkey, false),      ENTRY(entry, true),
+    ENTRY(cached, true),      ENTRY(prochub, true),       ENTRY(worklink, true),
+    ENTRY(procworker, true),  ENTRY(procexecutor, true),
 #undef ENTRY
 };
 
@@ -131,7 +133,8 @@ bind_methods(PyObject *module, PyObject *cls)
     for (size_t i = 0; PyType_Check(cls) && i < Py_ARRAY_LENGTH(families); i++) {
         if (PyType_IsSubtype((PyTypeObject *)cls, families[i].base)) {
             is_known = true;
-            if (cxb_add_methods((PyTypeObject *)cls, families[i].methods, NULL) < 0) {
+            if (cxb_add_methods((PyTypeObject *)cls, families[i].methods, NULL) < 0 ||
+                cxb_add_specials(state, (PyTypeObject *)cls, families[i].methods) < 0) {
                 return NULL;
             }
         }

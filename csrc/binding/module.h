@@ -51,8 +51,8 @@ struct cxb_state {
     PyTypeObject *cacheiter_type;
     PyTypeObject *segment_type;
     PyTypeObject *block_type;
-    PyTypeObject *mplock_type;
-    PyTypeObject *mpevent_type;
+    PyTypeObject *special_type, *boundspecial_type;
+    PyTypeObject *mplock_type, *mpevent_type;
     PyTypeObject *mpline_type;
     PyTypeObject *mpqueue_type;
     PyTypeObject *mpwatch_type;
@@ -127,7 +127,7 @@ extern PyType_Spec cxb_await_spec, cxb_loopport_spec, cxb_token_spec, cxb_reader
     cxb_mpwatch_spec, cxb_map_spec, cxb_mapset_spec, cxb_mapiter_spec, cxb_missing_spec,
     cxb_lead_spec, cxb_flight_spec, cxb_trip_spec, cxb_singleflight_spec, cxb_done_spec,
     cxb_callkey_spec, cxb_entry_spec, cxb_cached_spec, cxb_prochub_spec, cxb_worklink_spec,
-    cxb_procworker_spec, cxb_procexecutor_spec;
+    cxb_procworker_spec, cxb_procexecutor_spec, cxb_special_spec, cxb_boundspecial_spec;
 
 /* Puts the methods of a table on a type as its own, but for those named in `without`: 0 or -1. */
 int cxb_add_methods(PyTypeObject *type, PyMethodDef *table, const char *const *without);

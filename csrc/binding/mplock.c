@@ -194,9 +194,12 @@ lock_release(LockObject *self, PyObject *unused)
 }
 
 static PyObject *
-lock_enter(LockObject *self, PyObject *unused)
+lock_enter(LockObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    (void)unused;
+    (void)args;
+    if (nargs != 0) {
+        return PyErr_Format(PyExc_TypeError, "__enter__() takes no arguments (%zd given)", nargs);
+    }
     return lock_acquire(self, NULL, 0, NULL);
 }
 
@@ -299,7 +302,8 @@ PyMethodDef cxb_mplock_methods[] = {
     {"locked", (PyCFunction)lock_is_zero, METH_NOARGS,
      DOC("locked($self)\n--\n\nWhether it cannot be acquired now.")},
     {"release", (PyCFunction)lock_release, METH_NOARGS, DOC("release($self)\n--\n\nGive it back.")},
-    {"__enter__", (PyCFunction)lock_enter, METH_NOARGS, DOC("__enter__($self)\n--\n\nTake it.")},
+    {"__enter__", (PyCFunction)(void (*)(void))lock_enter, METH_FASTCALL,
+     DOC("__enter__($self)\n--\n\nTake it.")},
     {"__exit__", (PyCFunction)(void (*)(void))lock_exit, METH_FASTCALL,
      DOC("__exit__($self, *exc)\n--\n\nGive it back.")},
     {NULL, NULL, 0, NULL},
