@@ -76,6 +76,8 @@ def test_refused_arguments(lock: Any) -> None:
             wrong()
     with pytest.raises(TypeError, match=r"LockBase|Lock|Semaphore"):
         type(lock).__enter__(object())
+    with pytest.raises(TypeError, match=r"LockBase|Lock|Semaphore"):
+        vars(type(lock))["__enter__"].__get__(object())
     assert is_free(lock)
 
 

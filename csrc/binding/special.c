@@ -49,9 +49,11 @@ special_get(PyObject *object, PyObject *instance, PyObject *type)
 {
     struct special *special = (struct special *)(void *)object;
     struct bound *bound = special->spare;
-    (void)type;
     if (instance == NULL) {
         return Py_NewRef(object);
+    }
+    if (CX_UNLIKELY(!PyObject_TypeCheck(instance, PyDescr_TYPE(special->method)))) {
+        return Py_TYPE(special->method)->tp_descr_get(special->method, instance, type);
     }
     if (CX_LIKELY(bound != NULL)) {
         special->spare = NULL;
