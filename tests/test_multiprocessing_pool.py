@@ -267,7 +267,9 @@ def test_imap_is_not_far_ahead(make: MakePool, kind: str) -> None:
             yield taken
 
     results = getattr(pool, kind)(abs, numbers())
-    assert {next(results) for _ in range(1000)} >= set(range(1, 500))
+    missing = set(range(1, 500)) - {next(results) for _ in range(1000)}
+    # A worker that gets no processor keeps the call that it has begun.
+    assert len(missing) <= (2 if kind == "imap_unordered" else 0), missing
     # The workers have been given no more than keeps them busy, and what came back is counted.
     stats = pool.stats()
     assert stats.submitted - stats.completed <= 2 * 64 + 2

@@ -313,7 +313,7 @@ face_new(struct cxb_state *state, PyObject *loop, PyObject *key)
     if (ref == NULL) {
         return NULL;
     }
-    struct cx_port *port = cx_port_new(ref);
+    struct cx_port *port = cx_port_new(ref, state->port_home);
     if (port == NULL) {
         Py_DECREF(ref);
         PyErr_NoMemory();

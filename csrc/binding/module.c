@@ -3,6 +3,7 @@
 
 #include "binding/block.h"
 #include "binding/special.h"
+#include "core/port.h"
 #include "core/rcu.h"
 #include "core/workpieces.h"
 
@@ -226,6 +227,11 @@ module_exec(PyObject *module)
     if (cxb_names_init(&state->names) < 0) {
         return -1;
     }
+    state->port_home = cx_port_home_new();
+    if (state->port_home == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
     state->ports = PyDict_New();
     if (state->ports == NULL || add_exceptions(module, state) < 0 || add_types(module, state) < 0 ||
         cxb_queue_exec(module) < 0 ||
@@ -342,8 +348,12 @@ module_clear(PyObject *module)
 static void
 module_free(void *module)
 {
+    struct cxb_state *state = cxb_state_of_module((PyObject *)module);
     (void)module_clear((PyObject *)module);
-    cxb_names_fini(&cxb_state_of_module((PyObject *)module)->names);
+    cxb_names_fini(&state->names);
+    if (state->port_home != NULL) {
+        cx_port_home_close(state->port_home);
+    }
 }
 
 static PyModuleDef_Slot module_slots[] = {

@@ -24,10 +24,9 @@ struct cxb_flight_waits {
 
 struct cxb_state {
     struct cxb_names names; /* they last until the module goes */
+    struct cx_port_home *port_home;
     /* types */
-    PyTypeObject *await_type;
-    PyTypeObject *loopport_type;
-    PyTypeObject *token_type;
+    PyTypeObject *await_type, *loopport_type, *token_type;
     PyTypeObject *reader_type;
     PyTypeObject *queuebase_type;
     PyTypeObject *simplequeue_type;

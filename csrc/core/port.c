@@ -10,11 +10,75 @@
 
 void (*cx_port_drop)(void *loop);
 
-/* Ports whose last count was let go where `loop` could not be dropped. */
-static struct cx_port *orphans;
+#define CLOSED ((struct cx_port *)(void *)1) /* in the place of those that were left */
+
+/* --- homes ------------------------------------------------------------------------------------ */
+
+struct cx_port_home *
+cx_port_home_new(void)
+{
+    struct cx_port_home *home = calloc(1, sizeof *home);
+    if (home != NULL) {
+        home->refs = 1;
+    }
+    return home;
+}
+
+static void
+unref_home(struct cx_port_home *home)
+{
+    if (home != NULL && cx_fetch_add_acq_rel(&home->refs, (uint32_t)-1) == 1) {
+        free(home);
+    }
+}
+
+static void
+free_port(struct cx_port *port)
+{
+    if (port->event_fd >= 0) {
+        close(port->event_fd);
+    }
+    unref_home(port->home);
+    free(port);
+}
+
+static void
+drop_port(struct cx_port *port)
+{
+    if (cx_port_drop != NULL) {
+        cx_port_drop(port->loop);
+    }
+    free_port(port);
+}
+
+/* Drops those that were left; `then` is what is in their place. */
+static void
+collect(struct cx_port_home *home, struct cx_port *then)
+{
+    struct cx_port *chain = cx_load_relaxed(&home->left);
+    do {
+        if (chain == CLOSED || chain == then) {
+            return;
+        }
+    } while (!cx_cas_acq_rel(&home->left, &chain, then));
+    while (chain != NULL) {
+        struct cx_port *next = chain->next;
+        drop_port(chain);
+        chain = next;
+    }
+}
+
+void
+cx_port_home_close(struct cx_port_home *home)
+{
+    collect(home, CLOSED);
+    unref_home(home);
+}
+
+/* --- counts ----------------------------------------------------------------------------------- */
 
 struct cx_port *
-cx_port_new(void *loop)
+cx_port_new(void *loop, struct cx_port_home *home)
 {
     struct cx_port *port = calloc(1, sizeof *port);
     if (port != NULL) {
@@ -22,6 +86,10 @@ cx_port_new(void *loop)
         port->generation = cx_fork_generation();
         port->event_fd = -1;
         port->loop = loop;
+        port->home = home;
+        if (home != NULL) {
+            cx_fetch_add_relaxed(&home->refs, 1);
+        }
     }
     return port;
 }
@@ -33,43 +101,38 @@ cx_port_ref(struct cx_port *port)
     return port;
 }
 
-static void
-free_port(struct cx_port *port)
-{
-    if (port->event_fd >= 0) {
-        close(port->event_fd);
-    }
-    if (cx_port_drop != NULL) {
-        cx_port_drop(port->loop);
-    }
-    free(port);
-}
-
 void
 cx_port_unref(struct cx_port *port)
 {
-    if (cx_fetch_add_acq_rel(&port->refs, (uint32_t)-1) == 1) {
-        free_port(port);
+    struct cx_port_home *home = port->home;
+    bool last = cx_fetch_add_acq_rel(&port->refs, (uint32_t)-1) == 1;
+    if (!last) {
+        return;
     }
-    struct cx_port *chain =
-        CX_UNLIKELY(cx_load_relaxed(&orphans) != NULL) ? cx_xchg_acquire(&orphans, NULL) : NULL;
-    while (chain != NULL) {
-        struct cx_port *next = chain->next;
-        free_port(chain);
-        chain = next;
+    /* While the port keeps its home. */
+    if (home != NULL && CX_UNLIKELY(cx_load_relaxed(&home->left) != NULL)) {
+        collect(home, NULL);
     }
+    drop_port(port);
 }
 
 static void
 unref_native(struct cx_port *port)
 {
-    if (cx_fetch_add_acq_rel(&port->refs, (uint32_t)-1) == 1) {
-        struct cx_port *head = cx_load_relaxed(&orphans);
-        do {
-            port->next = head;
-        } while (!cx_cas_release(&orphans, &head, port));
+    if (cx_fetch_add_acq_rel(&port->refs, (uint32_t)-1) != 1) {
+        return;
     }
+    struct cx_port *head = port->home == NULL ? CLOSED : cx_load_relaxed(&port->home->left);
+    do {
+        if (head == CLOSED) {
+            free_port(port);
+            return;
+        }
+        port->next = head;
+    } while (!cx_cas_release(&port->home->left, &head, port));
 }
+
+/* --- waiters ---------------------------------------------------------------------------------- */
 
 struct cx_waiter *
 cx_waiter_new(struct cx_port *port)

@@ -10,7 +10,8 @@
  *            is therefore seen by the take that will put it down.
  * Ownership: the list carries one count of each waiter, which take hands to the caller.  The port
  *            itself is counted; each of its waiters holds one.  `loop` is dropped with the port,
- *            through cx_port_drop; a thread without the interpreter leaves a last count to others.
+ *            through cx_port_drop; a thread without the interpreter leaves the port at its home, to the
+ *            next one of that interpreter, for no other may drop the loop.
  * Native:    a thread outside the interpreter cannot call the loop; if `event_fd` is not negative it
  *            writes there, and the loop watches it.  It lasts as long as the port.
  */
@@ -34,13 +35,25 @@ struct cx_port {
     uint32_t abandons;    /* requests to give everything back; see binding/loopport.c */
     void *loop;           /* the binding's reference to the event loop */
     void *token;          /* the binding's last arming; compared, never followed */
-    struct cx_port *next; /* among those whose last count a native thread let go */
+    struct cx_port *next; /* among those that were left at home */
+    struct cx_port_home *home;
+};
+
+/* Of one interpreter: ports whose last count a thread without it let go. */
+struct cx_port_home {
+    struct cx_port *left;
+    uint32_t refs;
 };
 
 /* How the binding drops `loop`; set before the first port is made. */
 extern void (*cx_port_drop)(void *loop);
 
-struct cx_port *cx_port_new(void *loop);
+struct cx_port_home *cx_port_home_new(void);
+/* The interpreter ends: drops what was left; a port that is left from now on goes without its loop. */
+void cx_port_home_close(struct cx_port_home *home);
+
+/* Without a home there must be no loop. */
+struct cx_port *cx_port_new(void *loop, struct cx_port_home *home);
 struct cx_port *cx_port_ref(struct cx_port *port);
 void cx_port_unref(struct cx_port *port);
 

@@ -187,11 +187,10 @@ def _main(wire: socket.socket, other: socket.socket, bell: int, job: _worker.Job
         _worker.main(of(segment), of(bell), of(mail), job)
 
     while True:
-        if owner in dict(poll.poll()):
-            os._exit(0)  # the workers see it for themselves
-        data, fds, _, _ = socket.recv_fds(wire, _MOST, 2)
+        gone = owner in dict(poll.poll())
+        data, fds, _, _ = (b"", [], 0, 0) if gone else socket.recv_fds(wire, _MOST, 2)
         if not data:
-            return
+            os._exit(0)  # the workers see it for themselves; a return would terminate daemonic ones
         question = pickle.loads(data)
         if question[0] == "quit":
             return

@@ -393,7 +393,7 @@ model_task_setup(void)
     s = calloc(1, sizeof *s);
     cx_queue_init(&s->q, CX_FIFO, false);
     s->q.limit = v->limit;
-    s->port = cx_port_new(NULL);
+    s->port = cx_port_new(NULL, NULL);
     mc_name(&s->q.guard, sizeof s->q.guard, "guard");
     mc_name(&s->q.takers, sizeof s->q.takers, "takers");
     mc_name(&s->q.givers, sizeof s->q.givers, "givers");
