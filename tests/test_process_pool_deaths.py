@@ -154,11 +154,16 @@ def test_timeout_counts_from_the_start(make: MakePool, tmp_path: Path) -> None:
 
 
 def test_how_late_timeouts_are(make: MakePool) -> None:
-    """Nobody polls: half of them are over within 20 ms, where a poll at 100 ms would take 50."""
+    """Nobody polls: half of them take no longer than a death and 20 ms, where a poll at 100 ms would add 50."""
     pool = make(1, on_worker_death="replace", warm_spares=1)
-    late = []
+    late, deaths = [], []
     for _ in range(20):
         pool.submit(abs, -1).result(LIMIT)  # a worker is there
+        begun = time.monotonic()
+        with pytest.raises(WorkerDied):
+            pool.submit(do.die).result(LIMIT)
+        deaths.append(time.monotonic() - begun)
+        pool.submit(abs, -1).result(LIMIT)
         begun = time.monotonic()
         with pytest.raises(TimeoutError):
             pool.submit_with(do.nap, 60, timeout=0.05).result(LIMIT)
@@ -166,7 +171,7 @@ def test_how_late_timeouts_are(make: MakePool) -> None:
     late.sort()
     print("late by", *(f"{x * 1e3:.1f}" for x in late), "ms")
     assert late[0] >= 0
-    assert late[len(late) // 2] < 0.02 * (5 if TSAN else 1)
+    assert late[10] < sorted(deaths)[10] + 0.02
 
 
 def test_timeout_of_a_stopped_worker(make: MakePool) -> None:
