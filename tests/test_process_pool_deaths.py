@@ -21,7 +21,7 @@ import pool_tools as do
 from concx.futures import _manager, wait
 from concx.futures.process import ProcessPoolExecutor, WorkerDied
 from pool_tools import Held, MakePool, every_method
-from queue_tools import LIMIT, TSAN, wait_until
+from queue_tools import LIMIT, wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 
