@@ -27,7 +27,7 @@ granted(struct cx_port *port, uintptr_t tag)
 static void
 test_smoke(void)
 {
-    struct cx_port *port = cx_port_new(NULL);
+    struct cx_port *port = cx_port_new(NULL, NULL);
     bool more = true;
     CHECK(cx_port_take(port, 10, &more) == NULL);
     CHECK(!more);
@@ -58,7 +58,7 @@ test_smoke(void)
 static void
 test_deliver(void)
 {
-    struct cx_port *ports[2] = {cx_port_new(NULL), cx_port_new(NULL)};
+    struct cx_port *ports[2] = {cx_port_new(NULL, NULL), cx_port_new(NULL, NULL)};
     struct cx_port *edges[CX_WAKES];
     struct cx_wakes wakes = CX_WAKES_INIT;
     for (uint32_t i = 0; i < 6; i++) {
@@ -134,7 +134,7 @@ traffic_body(struct worker *self)
 static void
 test_mpsc(void)
 {
-    struct traffic t = {.port = cx_port_new(NULL)};
+    struct traffic t = {.port = cx_port_new(NULL, NULL)};
     t.port->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     CHECK(t.port->event_fd >= 0);
     run_threads(4, traffic_body, &t);
@@ -144,6 +144,42 @@ test_mpsc(void)
 }
 
 #endif
+
+static void *dropped[4];
+static int drops;
+
+static void
+note_drop(void *loop)
+{
+    dropped[drops++ % 4] = loop;
+}
+
+/* A loop is dropped by its own interpreter alone: not by one that lets a port of its own go, and not after
+ * its interpreter has ended. */
+static void
+test_homes(void)
+{
+    int here, there;
+    struct cx_port_home *one = cx_port_home_new(), *other = cx_port_home_new();
+    cx_port_drop = note_drop;
+    cx_port_tell(cx_port_new(&here, one)); /* the last count, let go without the interpreter */
+    CHECK_EQ(drops, 0);
+    cx_port_unref(cx_port_new(&there, other));
+    CHECK(drops == 1 && dropped[0] == &there);
+    cx_port_unref(cx_port_new(NULL, one));
+    CHECK(drops == 3 && dropped[1] == &here && dropped[2] == NULL);
+
+    cx_port_tell(cx_port_new(&here, one));
+    struct cx_port *late = cx_port_new(&there, one), *last = cx_port_new(&there, one);
+    cx_port_home_close(one);
+    CHECK(drops == 4 && dropped[3] == &here);
+    cx_port_tell(late);
+    CHECK_EQ(drops, 4);
+    cx_port_unref(last); /* an object that has outlived its module */
+    CHECK(drops == 5 && dropped[0] == &there);
+    cx_port_home_close(other);
+    cx_port_drop = NULL;
+}
 
 int
 main(int argc, char **argv)
@@ -155,5 +191,6 @@ main(int argc, char **argv)
 #if defined(__linux__)
     RUN(test_mpsc);
 #endif
+    RUN(test_homes);
     return harness_end();
 }

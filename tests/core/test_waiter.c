@@ -263,42 +263,6 @@ test_settle(void)
     cx_port_unref(port);
 }
 
-static void *dropped[4];
-static int drops;
-
-static void
-note_drop(void *loop)
-{
-    dropped[drops++ % 4] = loop;
-}
-
-/* A loop is dropped by its own interpreter alone: not by one that lets a port of its own go, and not after
- * its interpreter has ended. */
-static void
-test_homes(void)
-{
-    int here, there;
-    struct cx_port_home *one = cx_port_home_new(), *other = cx_port_home_new();
-    cx_port_drop = note_drop;
-    cx_port_tell(cx_port_new(&here, one)); /* the last count, let go without the interpreter */
-    CHECK_EQ(drops, 0);
-    cx_port_unref(cx_port_new(&there, other));
-    CHECK(drops == 1 && dropped[0] == &there);
-    cx_port_unref(cx_port_new(NULL, one));
-    CHECK(drops == 3 && dropped[1] == &here && dropped[2] == NULL);
-
-    cx_port_tell(cx_port_new(&here, one));
-    struct cx_port *late = cx_port_new(&there, one), *last = cx_port_new(&there, one);
-    cx_port_home_close(one);
-    CHECK(drops == 4 && dropped[3] == &here);
-    cx_port_tell(late);
-    CHECK_EQ(drops, 4);
-    cx_port_unref(last); /* an object that has outlived its module */
-    CHECK(drops == 5 && dropped[0] == &there);
-    cx_port_home_close(other);
-    cx_port_drop = NULL;
-}
-
 int
 main(int argc, char **argv)
 {
@@ -307,7 +271,6 @@ main(int argc, char **argv)
     RUN(test_smoke);
     RUN(test_pool);
     RUN(test_settle);
-    RUN(test_homes);
     RUN(test_cancel);
     RUN(test_select);
     return harness_end();
