@@ -114,11 +114,16 @@ def drain(q: Any) -> list[Any]:
             return items
 
 
+def fork() -> int:
+    """`os.fork()` without the warning that this process has threads: libraries start some as they are imported."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
 def in_child(body: Callable[[], Any]) -> None:
     """Run `body` in a forked child, which has no thread but this one; fail if it fails or hangs."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # "multi-threaded, use of fork()"
-        pid = os.fork()
+    pid = fork()
     if pid == 0:
         status = 1
         try:

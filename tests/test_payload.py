@@ -20,7 +20,7 @@ import pytest
 from concx import _payload, _shm
 from concx._payload import LEAST, Parcel, Reference, Segments, Store, Unreachable, dump, load
 from concx.shm import SegmentDamaged, shared_array
-from queue_tools import LIMIT, run_threads, wait_until
+from queue_tools import LIMIT, fork, run_threads, wait_until
 
 numpy = pytest.importorskip("numpy", reason="needs NumPy, which is not installed")
 
@@ -79,7 +79,7 @@ class End:
 def peer(body: Callable[[End], None], *, status: int = 0, **options: Any) -> Iterator[End]:
     """A forked child that runs the body with one end; it must end with `status`."""
     ours, theirs = socket.socketpair()
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         code = 1
         try:
@@ -490,7 +490,7 @@ def test_a_receiver_that_is_killed_loses_its_blocks_to_nobody() -> None:
 def receive_and_fork(end: End) -> None:
     array = end.receive()
     go, told = socket.socketpair()
-    if os.fork() == 0:
+    if fork() == 0:
         go.close()
         told.recv(1)
         ok = bool((array == 7).all())
